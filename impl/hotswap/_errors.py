@@ -1,0 +1,116 @@
+"""Every error an embedder can meet, under one root.
+
+The tree follows what a caller does next: mend a manifest, mend a module, ask again later, give up on one
+call. A message says what was expected, what was found and what to do. Where an error has a cause of its own
+(an `OSError`, a wasm trap) that cause is its `__cause__`.
+"""
+
+from __future__ import annotations
+
+
+class HotswapError(Exception):
+    """Root of all errors of this package."""
+
+
+# What an author of a plugin has to mend -------------------------------------------------------------------
+
+
+class ManifestError(HotswapError):
+    """A manifest is unreadable, has an unknown key, a wrong type or a value out of bounds."""
+
+
+class ModuleRejected(HotswapError):
+    """The wasm cannot be read, compiled, linked or instantiated, or lacks an export that it must have."""
+
+
+class InitFailed(ModuleRejected):
+    """`hotswap_init` (or the module's start function) trapped, ran too long or did not return 0."""
+
+
+class ProbeFailed(ModuleRejected):
+    """`hotswap_probe` of a candidate trapped, ran too long or did not return 0."""
+
+
+class IncompatibleUpgrade(HotswapError):
+    """The candidate may not follow the version that serves: another name, a lost export, an older version."""
+
+
+# What an operator of an upgrade meets ---------------------------------------------------------------------
+
+
+class WrongState(HotswapError):
+    """The operation does not fit the plugin's state."""
+
+
+class Busy(WrongState):
+    """Another attempt owns the upgrade, or the attempt can no longer be cancelled."""
+
+
+class Reentrant(WrongState):
+    """Asked for from inside one of the plugin's own calls, which it would have to wait for."""
+
+
+class UpgradeCancelled(HotswapError):
+    """This attempt was cancelled while it was being prepared."""
+
+
+class DrainTimeout(HotswapError):
+    """The calls in flight did not end within `drain_timeout`; the upgrade was rolled back."""
+
+
+# What a caller meets --------------------------------------------------------------------------------------
+
+
+class CallError(HotswapError):
+    """A call reached the plugin and did not return a value."""
+
+
+class CallTrapped(CallError):
+    """The wasm trapped; the message carries its backtrace. The instance was discarded."""
+
+
+class DeadlineExceeded(CallTrapped):
+    """The call ran longer than `resources.timeout_ms`."""
+
+
+class OutOfFuel(CallTrapped):
+    """The call used more than `resources.fuel_limit`."""
+
+
+class OutOfMemory(CallTrapped):
+    """The plugin could not have the memory it asked for within `resources.memory_limit_mb`."""
+
+
+class CallInterrupted(CallTrapped):
+    """The call outlived a drain whose policy is INTERRUPT, or a close whose drain timeout has passed."""
+
+
+class BadReply(CallError):
+    """A bytes call returned a pointer or a length outside the plugin's memory."""
+
+
+class UnknownFunction(HotswapError):
+    """No such exported function; the message lists those there are."""
+
+
+class BadArgument(HotswapError):
+    """Wrong number, type or range of arguments for the function's signature."""
+
+
+class Overloaded(HotswapError):
+    """No instance became free within `queue_timeout`, or the process's cap on instances is reached."""
+
+
+# What became of the plugin --------------------------------------------------------------------------------
+
+
+class PluginClosed(HotswapError):
+    """The plugin is closed, or closing: it admits no call and no upgrade."""
+
+
+class PluginNotFound(HotswapError):
+    """The manager knows no plugin of this name."""
+
+
+class AlreadyRegistered(HotswapError):
+    """The name is taken; it stays taken until `unregister` has returned."""

@@ -1,0 +1,113 @@
+"""Plugins by name. Holds S9: a name maps to one plugin, and after `unregister` has returned no call of it runs."""
+
+from __future__ import annotations
+
+import warnings
+from types import TracebackType
+from typing import Any, Self
+
+from hotswap._errors import AlreadyRegistered, PluginClosed, PluginNotFound
+from hotswap._plugin import REAL_PORTS, HotReloadablePlugin, Manifest, Wasm
+from hotswap._ports import Ports
+from hotswap._state import HotReloadStats
+
+
+class HotReloadManager:
+    """Registers, finds, upgrades and unregisters plugins. Thread-safe.
+
+    The lock guards the two maps only; plugins are made and closed outside it.
+    """
+
+    def __init__(self, *, ports: Ports = REAL_PORTS) -> None:
+        self._ports = ports
+        self._lock = ports.sync.lock()
+        self._plugins: dict[str, HotReloadablePlugin] = {}
+        self._taken: set[str] = set()  # names, from the start of register to the end of unregister
+        self._closed = False
+
+    def register(self, name: str, wasm: Wasm, manifest: Manifest, **options: Any) -> HotReloadablePlugin:
+        """Make a plugin under a free name; `options` are those of `HotReloadablePlugin`.
+
+        Raises `AlreadyRegistered`, `PluginClosed` (the manager is), and what making the plugin raises.
+        """
+        with self._lock:
+            self._refuse_closed()
+            if name in self._taken:
+                raise AlreadyRegistered(f"plugin {name!r} is registered already; upgrade it, or unregister it first")
+            self._taken.add(name)
+        try:
+            plugin = HotReloadablePlugin(name, wasm, manifest, ports=self._ports, **options)
+            try:
+                with self._lock:
+                    self._refuse_closed()
+                    self._plugins[name] = plugin
+            except BaseException:
+                plugin.close()
+                raise
+        except BaseException:
+            with self._lock:
+                if name not in self._plugins:
+                    self._taken.discard(name)
+            raise
+        return plugin
+
+    def get(self, name: str) -> HotReloadablePlugin | None:
+        with self._lock:
+            return self._plugins.get(name)
+
+    def __getitem__(self, name: str) -> HotReloadablePlugin:
+        """Raises `PluginNotFound`."""
+        plugin = self.get(name)
+        if plugin is None:
+            there = ", ".join(self.list()) or "none"
+            raise PluginNotFound(f"no plugin {name!r} is registered; there are: {there}")
+        return plugin
+
+    def upgrade(self, name: str, wasm: Wasm, manifest: Manifest, **options: bool) -> None:
+        """Upgrade the plugin of that name; `options` are those of `HotReloadablePlugin.upgrade`."""
+        self[name].upgrade(wasm, manifest, **options)
+
+    def unregister(self, name: str) -> None:
+        """Close the plugin and free its name; returns when none of its calls runs. Raises as `close` does."""
+        plugin = self[name]
+        plugin.close()
+        with self._lock:
+            if self._plugins.get(name) is plugin:
+                del self._plugins[name]
+                self._taken.discard(name)
+
+    def list(self) -> list[str]:
+        """The registered names, sorted."""
+        with self._lock:
+            return sorted(self._plugins)
+
+    def all_stats(self) -> dict[str, HotReloadStats]:
+        with self._lock:
+            plugins = dict(self._plugins)
+        return {name: plugin.stats() for name, plugin in sorted(plugins.items())}
+
+    def close(self) -> None:
+        """Unregister every plugin; the manager takes no more."""
+        with self._lock:
+            self._closed = True
+        for name in self.list():
+            try:
+                self.unregister(name)
+            except PluginNotFound:
+                pass  # another thread unregistered it
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_plugins", None) and not self._closed:
+            warnings.warn("a HotReloadManager was dropped without close()", ResourceWarning, 2, self)
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise PluginClosed("the manager is closed; make a new one")

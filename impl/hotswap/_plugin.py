@@ -1,0 +1,251 @@
+"""The object that embedders hold: one named slot that is called and upgraded."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import warnings
+from types import TracebackType
+from typing import Self
+
+from hotswap._errors import Overloaded, Reentrant
+from hotswap._manifest import PluginManifest, load_manifest
+from hotswap._ports import Instance, Number, Ports, Value
+from hotswap._protocol import HotReloadProtocol
+from hotswap._runtime import WasmRuntime
+from hotswap._state import Cutover, HotReloadState, HotReloadStats, OnDrainTimeout
+from hotswap._threads import MONOTONIC, THREADS
+from hotswap._upgrade import Policy, Upgrades, fill, load
+from hotswap._version import Lease, Version
+
+Wasm = bytes | bytearray | memoryview | str | os.PathLike[str]
+Manifest = PluginManifest | str | os.PathLike[str]
+
+
+def _no_trace(event: str, **facts: object) -> None:
+    """Nobody listens."""
+
+
+REAL_PORTS = Ports(WasmRuntime(), THREADS, MONOTONIC, _no_trace)
+
+
+class HotReloadablePlugin:
+    """A plugin that is called while it is upgraded. Thread-safe, except `close` from inside a call.
+
+    `wasm` is bytes, a path, or WAT text (a str that starts, after blanks, with `(` or `;;`); `manifest` a
+    `PluginManifest` or the path of a TOML file, whose name must be `name`. `drain_timeout` and `queue_timeout` are
+    seconds. Raises `ManifestError`, `ModuleRejected`, `IncompatibleUpgrade`, `Overloaded`; `ValueError` for options.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        wasm: Wasm,
+        manifest: Manifest,
+        *,
+        drain_timeout: float = 5.0,
+        queue_timeout: float = 5.0,
+        cutover: Cutover = Cutover.OVERLAP,
+        on_drain_timeout: OnDrainTimeout = OnDrainTimeout.ROLLBACK,
+        max_detached: int = 4,
+        ports: Ports = REAL_PORTS,
+    ) -> None:
+        self._cutover, self._on_drain_timeout = Cutover(cutover), OnDrainTimeout(on_drain_timeout)
+        if self._cutover is Cutover.EXCLUSIVE and self._on_drain_timeout is OnDrainTimeout.DETACH:
+            raise ValueError("EXCLUSIVE with DETACH: expected two versions never to run at once; choose ROLLBACK")
+        self._drain_timeout = _seconds("drain_timeout", drain_timeout)
+        self._queue_timeout = _seconds("queue_timeout", queue_timeout)
+        if max_detached < 0:
+            raise ValueError(f"max_detached: expected 0 or more, found {max_detached}")
+        self._max_detached = max_detached
+        manifest = load_manifest(manifest)
+        code = load(ports, name, wasm, manifest)
+        made: list[Instance] = []
+        try:
+            fill(code, manifest, made)
+            first = Version(1, code, manifest, made, ports.sync)
+            self._protocol = HotReloadProtocol(name, first, ports.sync, ports.clock)
+            self._upgrades = Upgrades(self._protocol, ports)
+        except BaseException:
+            for instance in made:
+                instance.close()
+            raise
+        first.live.value = True
+
+    # -- a call -------------------------------------------------------------------------------------------------
+
+    def call(self, func: str, *args: Number) -> Value:
+        """Call a numeric export on the version that is current when the call is admitted.
+
+        Returns None, a number, or a tuple. Raises `UnknownFunction`, `BadArgument`, `CallTrapped` (and its kinds
+        `DeadlineExceeded`, `OutOfFuel`, `CallInterrupted`), `Overloaded`, `PluginClosed`. Refines: admit, release.
+        """
+        lease = None
+        try:
+            lease = self._protocol.admit() or self._queue()
+            return lease.instance.call(func, args)
+        finally:
+            if lease is not None:
+                self._leave(lease)
+
+    def call_bytes(self, func: str, data: bytes | bytearray | memoryview) -> bytes:
+        """Call a bytes export: `data` is copied in, the reply is copied out (docs/plugin-authors.md).
+
+        Raises as `call` does, and `BadReply`, `OutOfMemory`. Refines: admit, release.
+        """
+        lease = None
+        try:
+            lease = self._protocol.admit() or self._queue()
+            return lease.instance.call_bytes(func, bytes(data))
+        finally:
+            if lease is not None:
+                self._leave(lease)
+
+    def _queue(self) -> Lease:
+        self._upgrades.replace_instances()
+        lease = self._protocol.queue(self._queue_timeout)
+        if lease is None:
+            failure = self._upgrades.last_failure
+            why = f"; the latest try to replace a discarded instance failed: {failure}" if failure else ""
+            raise Overloaded(
+                f"plugin {self.name!r}: expected one of {self.manifest.resources.max_instances} instances to be free "
+                f"within {self._queue_timeout:g} s, found none{why}. Raise resources.max_instances or queue_timeout"
+            )
+        return lease
+
+    def _leave(self, lease: Lease) -> None:
+        if lease.instance.broken:
+            lease.dead = True  # before the close: from here on its finalizer knows that it is a tombstone
+            lease.instance.close()
+            self._protocol.bury(lease)
+            self._upgrades.replace_instances()
+        else:
+            self._protocol.release(lease)
+
+    # -- an upgrade ---------------------------------------------------------------------------------------------
+
+    def prepare_upgrade(
+        self, wasm: Wasm, manifest: Manifest, *, allow_downgrade: bool = False, allow_rebuild: bool = False
+    ) -> None:
+        """Compile, check, instantiate, initialise and probe a candidate, while the old version serves.
+
+        An older version needs `allow_downgrade`, the same version with other bytes `allow_rebuild`. Raises
+        `ManifestError`, `ModuleRejected`, `IncompatibleUpgrade`, `Overloaded`, `Busy`, `Reentrant`,
+        `UpgradeCancelled`, `PluginClosed`; after any of them the plugin is as it was (S4).
+        """
+        self._refuse_reentrant("prepare_upgrade")
+        manifest = load_manifest(manifest)
+        self._upgrades.prepare(wasm, manifest, allow_downgrade=allow_downgrade, allow_rebuild=allow_rebuild)
+
+    def execute_upgrade(self) -> None:
+        """Cut over to the prepared candidate; returns when the old version is reclaimed (DETACH excepted).
+
+        Any thread may execute what another prepared. Raises `WrongState` (nothing prepared), `Busy`, `Reentrant`,
+        `DrainTimeout` (rolled back), `PluginClosed`.
+        """
+        self._refuse_reentrant("execute_upgrade")
+        policy = Policy(self._cutover, self._on_drain_timeout, self._drain_timeout, self._max_detached)
+        self._upgrades.execute(policy)
+
+    def upgrade(
+        self, wasm: Wasm, manifest: Manifest, *, allow_downgrade: bool = False, allow_rebuild: bool = False
+    ) -> None:
+        """Prepare and execute."""
+        self.prepare_upgrade(wasm, manifest, allow_downgrade=allow_downgrade, allow_rebuild=allow_rebuild)
+        self.execute_upgrade()
+
+    def cancel_upgrade(self) -> bool:
+        """True if a prepare (done, or still at work on another thread) was cancelled, False if there was none.
+
+        Raises `Busy` once execute has begun, and `Reentrant`.
+        """
+        self._refuse_reentrant("cancel_upgrade")
+        return self._upgrades.cancel()
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Admit nothing more, drain every version, reclaim; returns when nothing runs. A second close waits too.
+
+        After `drain_timeout` what still runs gets `CallInterrupted`. Raises `Reentrant` from inside a call.
+        """
+        self._refuse_reentrant("close")
+        self._upgrades.close(self._drain_timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        protocol = getattr(self, "_protocol", None)
+        if protocol is not None and not protocol.closed.value:
+            protocol.abandon()
+            warnings.warn(f"plugin {protocol.name!r} was dropped without close()", ResourceWarning, 2, self)
+
+    # -- observation --------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self._protocol.name
+
+    @property
+    def state(self) -> HotReloadState:
+        return self._protocol.phase.value
+
+    @property
+    def manifest(self) -> PluginManifest:
+        """That of the version which serves."""
+        return self._protocol.current.value.manifest
+
+    @property
+    def drain_timeout(self) -> float:
+        """Seconds; may be set at any time, and counts from the next execute or close on."""
+        return self._drain_timeout
+
+    @drain_timeout.setter
+    def drain_timeout(self, seconds: float) -> None:
+        self._drain_timeout = _seconds("drain_timeout", seconds)
+
+    def stats(self) -> HotReloadStats:
+        return self._protocol.stats()
+
+    def __repr__(self) -> str:
+        return f"<HotReloadablePlugin {self.name!r} {self.manifest.plugin.version} {self.state.name}>"
+
+    def _refuse_reentrant(self, what: str) -> None:
+        """A thread inside one of this plugin's calls (a host function, a signal handler) would wait for itself.
+
+        Found by looking at the thread's own frames, which costs the calls nothing: docs/adr/0003.
+        """
+        frame = sys._getframe(1)  # noqa: SLF001  the operation itself; its callers follow
+        while frame.f_back is not None:
+            frame = frame.f_back
+            if frame.f_code in _OPERATIONS and frame.f_locals.get("self") is self:
+                raise Reentrant(
+                    f"{what} of plugin {self.name!r} was asked for from inside its own {frame.f_code.co_name}, "
+                    "for which it would wait; ask from another thread, or afterwards"
+                )
+
+
+_OPERATIONS = {
+    operation.__code__
+    for operation in (
+        HotReloadablePlugin.call,
+        HotReloadablePlugin.call_bytes,
+        HotReloadablePlugin.prepare_upgrade,
+        HotReloadablePlugin.execute_upgrade,
+        HotReloadablePlugin.cancel_upgrade,
+        HotReloadablePlugin.close,
+    )
+}
+
+
+def _seconds(option: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"{option}: expected seconds, finite and not negative, found {value!r}")
+    return float(value)

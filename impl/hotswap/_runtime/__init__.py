@@ -1,0 +1,6 @@
+"""Everything that touches wasmtime. Outside this package the product knows the ports of `_ports.py` only."""
+
+from hotswap._runtime._census import CENSUS, Census
+from hotswap._runtime._code import WasmRuntime
+
+__all__ = ["CENSUS", "Census", "WasmRuntime"]

@@ -1,0 +1,122 @@
+"""Stops a call that has run too long, that is to be interrupted, or whose thread got a Ctrl-C.
+
+wasmtime calls back when a store reaches its tick deadline; we let it run in short slices and decide anew at the
+end of each. This reaches one store only: raising the shared tick would trap every plugin (docs/adr/0004).
+
+The callback must never raise. ctypes reports an exception that leaves a callback and returns whatever lay in the
+result's memory, which wasmtime takes for a pointer to an error and frees. And a Python function cannot promise not
+to raise: on the main thread a signal handler runs at its very first instruction, before any `try`. So wasmtime
+does not call a function of ours. It calls the builtin `min`, which executes no bytecode, with a suspended
+generator as its key; that generator stands inside its `try`, where Ctrl-C is caught like any other exception,
+kept, and raised when the call has left the wasm. `min` sees six items: 0 (go on) and an error (stop), which we put
+there, then the four arguments of the callback; the generator gives the chosen answer the smallest key.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+import math
+import time
+from collections.abc import Generator
+from functools import partial
+from typing import Any
+
+import wasmtime
+from wasmtime import _ffi as ffi
+
+from hotswap._runtime._ticker import STALE_S, TICK_S, TICKER
+
+SLICE_TICKS = 4
+
+_Callback = ctypes.CFUNCTYPE(
+    ctypes.c_size_t,
+    ctypes.POINTER(ffi.wasmtime_context_t),
+    ctypes.c_void_p,
+    ctypes.POINTER(ctypes.c_uint64),
+    ctypes.POINTER(ffi.wasmtime_update_deadline_kind_t),
+)
+_NO_FINALIZER = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
+_GO_ON, _STOP, _TICKS = 0, 1, 4  # positions of the items that matter
+
+
+class StopReason(enum.Enum):
+    DEADLINE = "deadline"
+    INTERRUPTED = "interrupted"
+    EXCEPTION = "exception"
+
+
+class StopFlag:
+    """Shared by the instances of a version: while `on`, calls inside them are stopped."""
+
+    __slots__ = ("on",)
+
+    def __init__(self) -> None:
+        self.on = False
+
+
+class Deadline:
+    """One store's deadline. Holds no reference to the store, which would keep it alive for ever."""
+
+    def __init__(self, store: wasmtime.Store, interrupted: StopFlag) -> None:
+        self.reason: StopReason | None = None
+        self.exception: BaseException | None = None
+        """What struck the thread while it was in the wasm, to be raised by whoever made the call."""
+        self._interrupted = interrupted
+        self._ends_at = 0.0
+        self._error = ffi.wasmtime_error_new(b"stopped by the host")
+        self._rounds = self._decide()
+        next(self._rounds)
+        error = ctypes.cast(self._error, ctypes.c_void_p).value
+        self._callback = _Callback(partial(min, 0, error, key=self._rounds.send))
+        ffi.wasmtime_store_epoch_deadline_callback(store.ptr(), self._callback, None, _NO_FINALIZER)
+
+    def arm(self, store: wasmtime.Store, timeout_s: float) -> None:
+        """A call begins: it may run for `timeout_s` seconds from now."""
+        now = time.monotonic()
+        if now - TICKER.beat > STALE_S:
+            TICKER.revive()
+        self._ends_at = now + timeout_s
+        store.set_epoch_deadline(self._slice(now))
+
+    def close(self) -> None:
+        """The store is closed. An error that was never returned to wasmtime is still ours to free."""
+        if self.reason is None:
+            ffi.wasmtime_error_delete(self._error)
+            self.reason = StopReason.DEADLINE
+        self._rounds.close()
+
+    def _slice(self, now: float) -> int:
+        return min(SLICE_TICKS, max(1, math.ceil((self._ends_at - now) / TICK_S)))
+
+    def _judge(self) -> StopReason | None:
+        if self.exception is not None:
+            return StopReason.EXCEPTION
+        if self._interrupted.on:
+            return StopReason.INTERRUPTED
+        return StopReason.DEADLINE if time.monotonic() >= self._ends_at else None
+
+    def _decide(self) -> Generator[int, Any, None]:
+        """Receives the six items of each round, one at a time, and yields their keys."""
+        position, key = 0, 0
+        while True:
+            try:
+                while True:
+                    item = yield key
+                    if position == _GO_ON:
+                        self.reason = self._judge()
+                    elif position == _TICKS:
+                        item[0] = self._slice(time.monotonic())
+                    key, position = self._key(position), (position + 1) % 6
+            except GeneratorExit:
+                return
+            except BaseException as error:  # noqa: BLE001  kept, and raised when the call is out of the wasm
+                self.exception = error
+                if position == _GO_ON:
+                    self.reason = StopReason.EXCEPTION
+                key, position = self._key(position), (position + 1) % 6
+
+    def _key(self, position: int) -> int:
+        """0 for the answer of this round, 1 for every other item."""
+        answer = _GO_ON if self.reason is None else _STOP
+        return 0 if position == answer else 1

@@ -1,0 +1,66 @@
+"""The two engines of a process, metered and unmetered, under one fixed and tested configuration.
+
+wasmtime aborts the process for some settings and for some modules under default settings; `model_tests/
+test_engine.py` runs each in a process of its own. So the table below is not for users to change:
+
+- proposals whose values wasmtime-py cannot represent are off, and a module that needs one is rejected;
+- reference types stay on, because the engine aborts without them;
+- `max_wasm_stack` is a quarter of the smallest thread stack that we accept, so that a runaway recursion traps
+  before it reaches the guard page;
+- compilation is serial: it leaves the other cores to the calls, and a process that forks is not left with
+  a pool of compiler threads that exist in the parent only.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import wasmtime
+
+MAX_WASM_STACK = 256 * 1024
+MIN_THREAD_STACK = 1024 * 1024
+
+_OFF = (
+    "wasm_simd",
+    "wasm_relaxed_simd",
+    "wasm_gc",
+    "wasm_function_references",
+    "wasm_exceptions",
+    "wasm_threads",
+    "wasm_memory64",
+    "wasm_multi_memory",
+    "wasm_component_model",
+    "wasm_tail_call",
+    "wasm_wide_arithmetic",
+    "wasm_custom_page_sizes",
+    "wasm_stack_switching",
+    "parallel_compilation",
+)
+
+_lock = threading.Lock()
+_engines: dict[bool, wasmtime.Engine] = {}
+
+
+def engine(metered: bool) -> wasmtime.Engine:
+    """The process's engine with (`metered`) or without fuel; made once each, and never closed."""
+    with _lock:
+        if metered not in _engines:
+            _engines[metered] = _make(metered)
+        return _engines[metered]
+
+
+def engines() -> list[wasmtime.Engine]:
+    """Those made so far."""
+    with _lock:
+        return list(_engines.values())
+
+
+def _make(metered: bool) -> wasmtime.Engine:
+    config = wasmtime.Config()
+    for setting in _OFF:
+        setattr(config, setting, False)
+    config.wasm_reference_types = True
+    config.epoch_interruption = True
+    config.consume_fuel = metered
+    config.max_wasm_stack = MAX_WASM_STACK
+    return wasmtime.Engine(config)

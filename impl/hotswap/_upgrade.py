@@ -1,0 +1,250 @@
+"""How an upgrade flows: prepare, execute, cancel, close; and what is made and unmade beside the calls.
+
+This is the part that takes its time: it compiles, waits, and closes instances. It holds no lock of the core while
+it does. What it decides, it decides through `_protocol.py`, and whatever exception ends a step (Ctrl-C
+included) is undone here: old version serving, candidate closed, attempt counted with its reason (S4, S7, S8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from hotswap._compat import module_problems, require, upgrade_problems
+from hotswap._errors import DrainTimeout, HotswapError, IncompatibleUpgrade, ModuleRejected
+from hotswap._manifest import PluginManifest
+from hotswap._ports import Code, Instance, Ports
+from hotswap._protocol import HotReloadProtocol
+from hotswap._state import Cutover, HotReloadState, OnDrainTimeout
+from hotswap._version import Attempt, Version
+
+R = TypeVar("R")
+
+INTERRUPT_GRACE_S = 1.0
+"""How long an interrupted call may take to leave the wasm; longer means that it sits in a host function."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How one upgrade is executed; read once, when execute starts."""
+
+    cutover: Cutover
+    on_drain_timeout: OnDrainTimeout
+    drain_timeout: float
+    max_detached: int
+
+
+def surely(step: Callable[[], R]) -> R:
+    """Run a step that may be run again; if Ctrl-C cuts it short, run it again before that goes on its way."""
+    try:
+        return step()
+    except BaseException:
+        step()
+        raise
+
+
+def load(ports: Ports, name: str, wasm: object, manifest: PluginManifest) -> Code:
+    """Compile, and check what register and prepare both check. Raises `ModuleRejected`, `IncompatibleUpgrade`."""
+    if manifest.plugin.name != name:
+        raise IncompatibleUpgrade(
+            f"plugin {name!r}: expected a manifest of that name, found {manifest.plugin.name!r}; "
+            "register it under its own name, or mend [plugin] name"
+        )
+    code = ports.runtime.load(wasm, manifest)
+    require(module_problems(manifest, code.facts), ModuleRejected, f"plugin {name!r}: the module was rejected")
+    return code
+
+
+def fill(code: Code, manifest: PluginManifest, made: list[Instance], go_on: Callable[[], None] = lambda: None) -> None:
+    """Make all instances of a version into `made`; the first is probed. `go_on` may raise between two."""
+    while len(made) < manifest.resources.max_instances:
+        made.append(code.instantiate(probe=not made))
+        go_on()
+
+
+class Upgrades:
+    """Drives one plugin's protocol. Knows nothing of the object that embedders hold."""
+
+    def __init__(self, protocol: HotReloadProtocol, ports: Ports) -> None:
+        self._protocol, self._ports = protocol, ports
+        self._reclaiming = ports.sync.lock()  # so that a close returns after what others are closing is closed
+        self._mender = ports.sync.bag([None])  # one thread at a time replaces instances
+        self.last_failure: HotswapError | None = None
+        """Why the latest replacement of an instance failed."""
+
+    # -- prepare ------------------------------------------------------------------------------------------------
+
+    def prepare(self, wasm: object, manifest: PluginManifest, *, allow_downgrade: bool, allow_rebuild: bool) -> None:
+        """Compile, check, instantiate, initialise and probe, while the old version serves."""
+        protocol, attempt, made = self._protocol, Attempt(), list[Instance]()
+        claimed = False
+        try:
+            protocol.claim(attempt)
+            claimed = True
+            old = protocol.current.value
+            code = load(self._ports, protocol.name, wasm, manifest)
+            problems = upgrade_problems(
+                (old.manifest, old.code.facts),
+                (manifest, code.facts),
+                allow_downgrade=allow_downgrade,
+                allow_rebuild=allow_rebuild,
+            )
+            require(problems, IncompatibleUpgrade, f"plugin {protocol.name!r}: the upgrade was refused")
+            fill(code, manifest, made, partial(protocol.confirm, attempt))
+            protocol.offer(attempt, code, manifest, made)
+        except BaseException as error:
+            undone = surely(partial(protocol.abort, attempt, type(error).__name__))
+            surely(partial(self._drop, attempt, made))
+            if claimed and not undone and isinstance(error, HotswapError):
+                protocol.confirm(attempt)  # a cancel or a close came first: that is what the preparer is told
+            raise
+        self._ports.trace("upgrade_prepared", plugin=protocol.name, version=manifest.plugin.version)
+
+    def _drop(self, attempt: Attempt, made: list[Instance]) -> None:
+        if attempt.candidate is not None:
+            self.reclaim(attempt.candidate)
+        else:
+            for instance in made:
+                instance.close()
+
+    # -- execute ------------------------------------------------------------------------------------------------
+
+    def execute(self, policy: Policy) -> None:
+        """Cut over to the prepared candidate. Raises `DrainTimeout`, `Busy`, `WrongState`, `PluginClosed`."""
+        protocol, attempt = self._protocol, Attempt()
+        try:
+            old, candidate = protocol.begin(attempt, policy.cutover)
+            started = self._ports.clock.now()
+            if policy.cutover is Cutover.OVERLAP:
+                self._publish(old, candidate)
+                protocol.enter(HotReloadState.DRAINING)
+            if not protocol.await_drain(old, policy.drain_timeout):
+                self._overdue(attempt, old, policy, started)
+            if policy.cutover is Cutover.EXCLUSIVE:
+                protocol.enter(HotReloadState.SWAPPING)
+                self._publish(old, candidate)
+            self._commit(attempt, started)
+        except BaseException as error:
+            surely(partial(self._roll_back, attempt, error))
+            raise
+        finally:
+            try:
+                surely(partial(self._tidy, attempt))
+            finally:
+                surely(partial(protocol.finish, attempt))
+
+    def _publish(self, old: Version, candidate: Version) -> None:
+        self._protocol.publish(old, candidate)
+        self._ports.trace("version_published", plugin=self._protocol.name, old=old.id, new=candidate.id)
+
+    def _commit(self, attempt: Attempt, started: float) -> None:
+        if not attempt.decided:
+            drain_us = int((self._ports.clock.now() - started) * 1_000_000)
+            self._protocol.commit(attempt, drain_us)
+            self._ports.trace("upgrade_committed", plugin=self._protocol.name, drain_us=drain_us)
+
+    def _overdue(self, attempt: Attempt, old: Version, policy: Policy, started: float) -> None:
+        """The drain timeout has passed. Returns if the upgrade goes on; raises `DrainTimeout` to roll it back."""
+        protocol = self._protocol
+        others = sum(version is not old for version in protocol.retired())
+        why = ""
+        if policy.on_drain_timeout is OnDrainTimeout.DETACH:
+            if others < policy.max_detached:
+                return
+            why = f"; {others} retired versions still run, and max_detached is {policy.max_detached}"
+        if policy.on_drain_timeout is OnDrainTimeout.INTERRUPT:
+            if policy.cutover is Cutover.OVERLAP:
+                self._commit(attempt, started)  # the decision to interrupt; what will not leave is detached
+            old.code.interrupt(True)
+            if protocol.await_drain(old, INTERRUPT_GRACE_S) or attempt.decided:
+                return
+            why = f"; nor within {INTERRUPT_GRACE_S:g} s of being interrupted"
+        raise DrainTimeout(
+            f"plugin {protocol.name!r}: expected the calls on the old version to end within "
+            f"{policy.drain_timeout:g} s, found {old.in_flight} still in flight{why}; the old version serves on. "
+            "Raise drain_timeout, lower resources.timeout_ms, or choose another on_drain_timeout"
+        )
+
+    def _roll_back(self, attempt: Attempt, error: BaseException) -> None:
+        if attempt.old is not None and not attempt.decided:
+            attempt.old.code.interrupt(False)
+        if self._protocol.abort(attempt, type(error).__name__):
+            self._ports.trace("upgrade_rolled_back", plugin=self._protocol.name, reason=type(error).__name__)
+            self.replace_instances()
+
+    def _tidy(self, attempt: Attempt) -> None:
+        """Of the two versions of an attempt, one may be retired now: reclaim it, at once or when its calls end."""
+        if self._protocol.closed.value:
+            return  # close drains and reclaims every version
+        for version in (attempt.old, attempt.candidate):
+            if version is not None and version in self._protocol.retired() and not self.reclaim(version):
+                self._ports.sync.spawn(partial(self._reap, version), f"hotswap-reap-{self._protocol.name}-{version.id}")
+
+    def _reap(self, version: Version) -> None:
+        self._protocol.await_drain(version, None, closing=True)
+        self.reclaim(version)
+
+    def reclaim(self, version: Version) -> bool:
+        """Close the instances of a retired and drained version, once; False if it still has calls in flight."""
+        with self._reclaiming:
+            leases = self._protocol.reclaim(version)
+            for lease in leases:
+                lease.instance.close()
+        if leases:
+            self._ports.trace("version_reclaimed", plugin=self._protocol.name, version=version.id)
+        return not version.live.value
+
+    # -- cancel and close ---------------------------------------------------------------------------------------
+
+    def cancel(self) -> bool:
+        """True if an attempt was cancelled, False if there was none. Raises `Busy` once execute has begun."""
+        attempt = self._protocol.cancel()
+        if attempt is None:
+            return False
+        if attempt.candidate is not None:
+            self.reclaim(attempt.candidate)
+        return True
+
+    def close(self, drain_timeout: float) -> None:
+        """Stop admissions, drain every version, reclaim. What still runs after `drain_timeout` is interrupted."""
+        protocol, clock = self._protocol, self._ports.clock
+        surely(protocol.close)
+        deadline = clock.now() + drain_timeout
+        for version in protocol.retired():
+            if not protocol.await_drain(version, max(0.0, deadline - clock.now()), closing=True):
+                version.code.interrupt(True)
+                protocol.await_drain(version, None, closing=True)
+        for version in protocol.retired():
+            self.reclaim(version)
+        with self._reclaiming:
+            pass  # another close, or a reaper, may still be closing instances: return after it
+        self._ports.trace("plugin_closed", plugin=protocol.name)
+
+    # -- instances lost to traps --------------------------------------------------------------------------------
+
+    def replace_instances(self) -> None:
+        """See to it that discarded instances of the current version are replaced, on a thread of their own."""
+        if len(self._mender) and self._protocol.wants_instances() is not None:
+            self._ports.sync.spawn(self._mend, f"hotswap-mend-{self._protocol.name}")
+
+    def _mend(self) -> None:
+        while self._protocol.wants_instances() is not None:
+            try:
+                turn = self._mender.pop()
+            except IndexError:
+                return  # another thread is at it
+            try:
+                self._mend_all()
+            except HotswapError as error:
+                self.last_failure = error
+                return
+            finally:
+                self._mender.append(turn)
+
+    def _mend_all(self) -> None:
+        while (version := self._protocol.wants_instances()) is not None:
+            instance = version.code.instantiate(probe=False)
+            if not self._protocol.revive(version, instance):
+                instance.close()

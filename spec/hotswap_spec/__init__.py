@@ -1,0 +1,1 @@
+"""The executable specification of the hot-reload protocol (not written yet; see CHANGELOG)."""
