@@ -1,0 +1,193 @@
+"""Fakes of the ports, for tests of code that uses plugins, and of the protocol itself. No wasm is involved.
+
+A `FakeRuntime` loads a `FakeModule`, which is a few Python callables. It behaves as the real one does where the
+protocol can tell, and it is stricter: two threads in one instance, a call into a closed instance, a second close and
+a close during a call go into `violations`, where wasmtime would abort the process or silently lose updates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from hotswap._compat import ModuleFacts
+from hotswap._errors import (
+    BadArgument,
+    CallInterrupted,
+    CallTrapped,
+    HotswapError,
+    InitFailed,
+    ModuleRejected,
+    ProbeFailed,
+    UnknownFunction,
+)
+from hotswap._manifest import PluginManifest
+from hotswap._ports import Clock, Number, Ports, Sync, Trace, Value
+from hotswap._signature import Signature
+from hotswap._threads import MONOTONIC, THREADS
+
+__all__ = ["FakeCode", "FakeInstance", "FakeModule", "FakeRuntime", "Recorder", "fake_ports"]
+
+
+@dataclass(frozen=True, eq=False)
+class FakeModule:
+    """What a `FakeRuntime` loads in place of wasm.
+
+    `functions` take and return i32; one that raises anything but a `HotswapError` traps. A function named in
+    `endless` runs until it is interrupted. `label` stands for the bytes: the digest is taken from it.
+    """
+
+    functions: Mapping[str, Callable[..., Value]]
+    label: str = "fake"
+    init: Callable[[], int] = lambda: 0
+    probe: Callable[[], int] = lambda: 0
+    endless: frozenset[str] = frozenset()
+
+
+class FakeRuntime:
+    """Implements the port `Runtime`; counts what it makes and closes, and what must not happen."""
+
+    def __init__(self) -> None:
+        self.created = 0
+        self.closed = 0
+        self.violations: list[str] = []
+        self.before_load: Callable[[], None] = lambda: None
+        """Called at the start of each load; may raise, or wait."""
+        self._lock = threading.Lock()
+
+    def load(self, wasm: object, manifest: PluginManifest) -> FakeCode:
+        self.before_load()
+        if not isinstance(wasm, FakeModule):
+            raise ModuleRejected(f"fake runtime: expected a FakeModule, found {type(wasm).__name__}")
+        return FakeCode(self, wasm)
+
+    def count(self, created: int = 0, closed: int = 0) -> None:
+        with self._lock:
+            self.created += created
+            self.closed += closed
+
+    def violated(self, what: str) -> None:
+        self.violations.append(what)
+
+
+class FakeCode:
+    """Implements the port `Code`."""
+
+    def __init__(self, runtime: FakeRuntime, module: FakeModule) -> None:
+        self.runtime, self.module = runtime, module
+        self.stopping = threading.Event()
+        functions = {name: _signature(function) for name, function in module.functions.items()}
+        functions |= {name: Signature((), ("i32",)) for name in module.endless}
+        digest = hashlib.sha256(module.label.encode()).hexdigest()
+        self.facts = ModuleFacts(digest=digest, functions=functions)
+
+    def instantiate(self, *, probe: bool) -> FakeInstance:
+        instance = FakeInstance(self)
+        try:
+            _answer("hotswap_init", self.module.init, InitFailed)
+            if probe:
+                _answer("hotswap_probe", self.module.probe, ProbeFailed)
+        except BaseException:
+            instance.close()
+            raise
+        return instance
+
+    def interrupt(self, stop: bool) -> None:
+        if stop:
+            self.stopping.set()
+        else:
+            self.stopping.clear()
+
+
+class FakeInstance:
+    """Implements the port `Instance`."""
+
+    def __init__(self, code: FakeCode) -> None:
+        self.broken = False
+        self._code = code
+        self._inside = threading.Lock()
+        self._closed = False
+        code.runtime.count(created=1)
+
+    def call(self, func: str, args: tuple[Number, ...]) -> Value:
+        code = self._code
+        signature = code.facts.functions.get(func)
+        if signature is None:
+            raise UnknownFunction(
+                f"the plugin exports no function {func!r}; it exports: {sorted(code.facts.functions)}"
+            )
+        if len(args) != len(signature.params):
+            raise BadArgument(f"{func}{signature}: expected {len(signature.params)} arguments, found {len(args)}")
+        if self._closed:
+            code.runtime.violated(f"S3: {func} entered a closed instance")
+        if not self._inside.acquire(blocking=False):
+            code.runtime.violated(f"S3: {func} entered an instance that another thread is in")
+            return None
+        try:
+            return self._run(func, args)
+        except HotswapError:
+            raise
+        except Exception as error:
+            self.broken = True
+            raise CallTrapped(f"{func}: {error!r}") from error
+        except BaseException:
+            self.broken = True
+            raise
+        finally:
+            self._inside.release()
+
+    def call_bytes(self, func: str, data: bytes) -> bytes:
+        """The fake of a bytes call is the sum of the bytes, through the function of that name."""
+        return str(self.call(func, (sum(data),))).encode()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        if self._inside.locked():
+            self._code.runtime.violated("S3: an instance was closed while a call was inside")
+        self._closed = True
+        self._code.runtime.count(closed=1)
+
+    def _run(self, func: str, args: tuple[Number, ...]) -> Value:
+        if func in self._code.module.endless:
+            self._code.stopping.wait()
+            self.broken = True
+            raise CallInterrupted(f"{func}: stopped")
+        return self._code.module.functions[func](*args)
+
+
+@dataclass
+class Recorder:
+    """Implements the port `Trace`: keeps what it was told."""
+
+    events: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+
+    def __call__(self, event: str, **facts: object) -> None:
+        self.events.append((event, facts))
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.events]
+
+
+def fake_ports(
+    runtime: FakeRuntime | None = None, *, sync: Sync = THREADS, clock: Clock = MONOTONIC, trace: Trace | None = None
+) -> Ports:
+    """Ports on a fake runtime, with real threads and time unless told otherwise."""
+    return Ports(runtime or FakeRuntime(), sync, clock, trace or Recorder())
+
+
+def _signature(function: Callable[..., Value]) -> Signature:
+    return Signature(("i32",) * len(inspect.signature(function).parameters), ("i32",))
+
+
+def _answer(hook: str, function: Callable[[], int], failure: type[ModuleRejected]) -> None:
+    try:
+        answer = function()
+    except Exception as error:
+        raise failure(f"{hook} failed: {error!r}") from error
+    if answer != 0:
+        raise failure(f"{hook}: expected 0, found {answer}")
