@@ -101,17 +101,18 @@ class Core:
         """
         waiter = Waiter(self._sync.parker(), queue_timeout)
         try:
-            self._parked.append(waiter.parker)
-            left = self._enqueue(waiter)
-            while waiter.lease is None:
-                if left is not None and left <= 0:
-                    return None
-                waiter.parker.park(left)
-                left = self._look(waiter)
-            lease, waiter.lease = waiter.lease, None
-            return lease
-        finally:
-            self._leave(waiter)
+            try:
+                self._parked.append(waiter.parker)
+                left = self._enqueue(waiter)
+                while waiter.lease is None and (left is None or left > 0):
+                    waiter.parker.park(left)
+                    left = self._look(waiter)
+            finally:
+                self._leave(waiter)
+        except BaseException:
+            waiter.lease = None  # it may have been served already: then the finalizer takes the lease home
+            raise
+        return waiter.lease
 
     @locked
     def _enqueue(self, waiter: Waiter) -> float | None:
@@ -133,7 +134,6 @@ class Core:
         self._parked.remove(waiter.parker)
         if waiter in self._waiters:
             self._waiters.remove(waiter)
-        waiter.lease = None  # if it was served but is leaving by an exception, the finalizer takes it home
         self._settle()
 
     def _left(self, waiter: Waiter) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import traceback
 import warnings
 from types import TracebackType
 from typing import Self
@@ -87,7 +88,12 @@ class HotReloadablePlugin:
             return lease.instance.call(func, args)
         finally:
             if lease is not None:
-                self._leave(lease)
+                try:
+                    self._leave(lease)
+                except BaseException as error:
+                    lease = None
+                    self._send_home(error)
+                    raise
 
     def call_bytes(self, func: str, data: bytes | bytearray | memoryview) -> bytes:
         """Call a bytes export: `data` is copied in, the reply is copied out (docs/plugin-authors.md).
@@ -100,7 +106,12 @@ class HotReloadablePlugin:
             return lease.instance.call_bytes(func, bytes(data))
         finally:
             if lease is not None:
-                self._leave(lease)
+                try:
+                    self._leave(lease)
+                except BaseException as error:
+                    lease = None
+                    self._send_home(error)
+                    raise
 
     def _queue(self) -> Lease:
         self._upgrades.replace_instances()
@@ -122,6 +133,14 @@ class HotReloadablePlugin:
             self._upgrades.replace_instances()
         else:
             self._protocol.release(lease)
+
+    def _send_home(self, error: BaseException) -> None:
+        """Ctrl-C cut `_leave` short. If the lease is not home yet, only frames in the traceback hold it.
+
+        Whoever keeps the exception would keep the lease: clear them, so that its finalizer sends it home now.
+        """
+        traceback.clear_frames(error.__traceback__)
+        self._protocol.settle()
 
     # -- an upgrade ---------------------------------------------------------------------------------------------
 

@@ -166,8 +166,8 @@ class HotReloadProtocol(Core):
 
     @locked
     def finish(self, attempt: Attempt) -> None:
-        """The attempt is over, whichever way it went; the next one may begin (L1)."""
-        if self._owner is attempt:
+        """The attempt is over, whichever way it was decided; the next one may begin (L1)."""
+        if self._owner is attempt and attempt.decided:
             self._owner = None
             self.phase.value = HotReloadState.ACTIVE
 
@@ -243,19 +243,24 @@ class HotReloadProtocol(Core):
 
     @locked
     def reclaim(self, version: Version) -> list[Lease]:
-        """The leases of a retired and drained version, whose instances the caller closes; once, then none (S3).
+        """The leases of a retired and drained version, whose instances the caller closes before it says `forget`.
 
-        None either while an attempt could still roll back to it: nothing is reclaimed before the commit.
+        None while calls are in flight, nor while an attempt could still roll back to it: nothing is reclaimed before
+        the commit. An interrupted caller may ask again; each instance closes once only (S3).
         """
         self._settle()
         owner = self._owner
         undecided = owner is not None and owner.old is version and not owner.decided
         if undecided or version not in self._retired or not version.drained:
             return []
-        leases = [*version.gathered, *version.tombs.copy()]
         version.live.value = False
-        self._retired.remove(version)
-        return leases
+        return [*version.gathered, *version.tombs.copy()]
+
+    @locked
+    def forget(self, version: Version) -> None:
+        """The instances of a reclaimed version are closed."""
+        if version in self._retired and not version.live.value:
+            self._retired.remove(version)
 
     # -- instances lost to traps, and their replacements -------------------------------------------------------
 

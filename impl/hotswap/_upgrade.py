@@ -2,7 +2,9 @@
 
 This is the part that takes its time: it compiles, waits, and closes instances. It holds no lock of the core while
 it does. What it decides, it decides through `_protocol.py`, and whatever exception ends a step (Ctrl-C
-included) is undone here: old version serving, candidate closed, attempt counted with its reason (S4, S7, S8).
+included) is undone here: old version serving, candidate closed, attempt counted with its reason (S4, S7, S8). Every
+step that undoes may be run again, and is: it stands in a `try` of its own, whose handler runs it once more. That is
+spelled out each time, since a helper's own first instruction is a place where Ctrl-C can strike.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 from hotswap._compat import module_problems, require, upgrade_problems
 from hotswap._errors import DrainTimeout, HotswapError, IncompatibleUpgrade, ModuleRejected
@@ -19,8 +20,6 @@ from hotswap._ports import Code, Instance, Ports
 from hotswap._protocol import HotReloadProtocol
 from hotswap._state import Cutover, HotReloadState, OnDrainTimeout
 from hotswap._version import Attempt, Version
-
-R = TypeVar("R")
 
 INTERRUPT_GRACE_S = 1.0
 """How long an interrupted call may take to leave the wasm; longer means that it sits in a host function."""
@@ -34,15 +33,6 @@ class Policy:
     on_drain_timeout: OnDrainTimeout
     drain_timeout: float
     max_detached: int
-
-
-def surely(step: Callable[[], R]) -> R:
-    """Run a step that may be run again; if Ctrl-C cuts it short, run it again before that goes on its way."""
-    try:
-        return step()
-    except BaseException:
-        step()
-        raise
 
 
 def load(ports: Ports, name: str, wasm: object, manifest: PluginManifest) -> Code:
@@ -69,7 +59,7 @@ class Upgrades:
 
     def __init__(self, protocol: HotReloadProtocol, ports: Ports) -> None:
         self._protocol, self._ports = protocol, ports
-        self._reclaiming = ports.sync.lock()  # so that a close returns after what others are closing is closed
+        self._reclaiming = ports.sync.lock()
         self._mender = ports.sync.bag([None])  # one thread at a time replaces instances
         self.last_failure: HotswapError | None = None
         """Why the latest replacement of an instance failed."""
@@ -95,25 +85,32 @@ class Upgrades:
             fill(code, manifest, made, partial(protocol.confirm, attempt))
             protocol.offer(attempt, code, manifest, made)
         except BaseException as error:
-            undone = surely(partial(protocol.abort, attempt, type(error).__name__))
-            surely(partial(self._drop, attempt, made))
+            try:
+                undone = self._drop(attempt, made, error)
+            except BaseException:
+                self._drop(attempt, made, error)
+                raise
             if claimed and not undone and isinstance(error, HotswapError):
                 protocol.confirm(attempt)  # a cancel or a close came first: that is what the preparer is told
             raise
         self._ports.trace("upgrade_prepared", plugin=protocol.name, version=manifest.plugin.version)
 
-    def _drop(self, attempt: Attempt, made: list[Instance]) -> None:
+    def _drop(self, attempt: Attempt, made: list[Instance], error: BaseException) -> bool:
+        """Undo a prepare; False if there was nothing to undo, since a cancel or a close came first."""
+        undone = self._protocol.abort(attempt, type(error).__name__)
         if attempt.candidate is not None:
             self.reclaim(attempt.candidate)
         else:
             for instance in made:
                 instance.close()
+        return undone
 
     # -- execute ------------------------------------------------------------------------------------------------
 
     def execute(self, policy: Policy) -> None:
         """Cut over to the prepared candidate. Raises `DrainTimeout`, `Busy`, `WrongState`, `PluginClosed`."""
         protocol, attempt = self._protocol, Attempt()
+        failure: BaseException | None = None
         try:
             old, candidate = protocol.begin(attempt, policy.cutover)
             started = self._ports.clock.now()
@@ -127,13 +124,14 @@ class Upgrades:
                 self._publish(old, candidate)
             self._commit(attempt, started)
         except BaseException as error:
-            surely(partial(self._roll_back, attempt, error))
+            failure = error
             raise
         finally:
             try:
-                surely(partial(self._tidy, attempt))
-            finally:
-                surely(partial(protocol.finish, attempt))
+                self._end(attempt, failure)
+            except BaseException:
+                self._end(attempt, failure)
+                raise
 
     def _publish(self, old: Version, candidate: Version) -> None:
         self._protocol.publish(old, candidate)
@@ -167,12 +165,17 @@ class Upgrades:
             "Raise drain_timeout, lower resources.timeout_ms, or choose another on_drain_timeout"
         )
 
-    def _roll_back(self, attempt: Attempt, error: BaseException) -> None:
-        if attempt.old is not None and not attempt.decided:
-            attempt.old.code.interrupt(False)
-        if self._protocol.abort(attempt, type(error).__name__):
-            self._ports.trace("upgrade_rolled_back", plugin=self._protocol.name, reason=type(error).__name__)
-            self.replace_instances()
+    def _end(self, attempt: Attempt, failure: BaseException | None) -> None:
+        """Roll back if it failed, reclaim, and let the next attempt begin."""
+        try:
+            if failure is not None and attempt.old is not None and not attempt.decided:
+                attempt.old.code.interrupt(False)
+                if self._protocol.abort(attempt, type(failure).__name__):
+                    self._ports.trace("upgrade_rolled_back", plugin=self._protocol.name, failure=type(failure).__name__)
+                self.replace_instances()
+            self._tidy(attempt)
+        finally:
+            self._protocol.finish(attempt)
 
     def _tidy(self, attempt: Attempt) -> None:
         """Of the two versions of an attempt, one may be retired now: reclaim it, at once or when its calls end."""
@@ -192,6 +195,7 @@ class Upgrades:
             leases = self._protocol.reclaim(version)
             for lease in leases:
                 lease.instance.close()
+            self._protocol.forget(version)
         if leases:
             self._ports.trace("version_reclaimed", plugin=self._protocol.name, version=version.id)
         return not version.live.value
@@ -210,16 +214,18 @@ class Upgrades:
     def close(self, drain_timeout: float) -> None:
         """Stop admissions, drain every version, reclaim. What still runs after `drain_timeout` is interrupted."""
         protocol, clock = self._protocol, self._ports.clock
-        surely(protocol.close)
+        try:
+            protocol.close()
+        except BaseException:
+            protocol.close()
+            raise
         deadline = clock.now() + drain_timeout
         for version in protocol.retired():
             if not protocol.await_drain(version, max(0.0, deadline - clock.now()), closing=True):
                 version.code.interrupt(True)
                 protocol.await_drain(version, None, closing=True)
         for version in protocol.retired():
-            self.reclaim(version)
-        with self._reclaiming:
-            pass  # another close, or a reaper, may still be closing instances: return after it
+            self.reclaim(version)  # if another close or a reaper is at it, this waits until it is done
         self._ports.trace("plugin_closed", plugin=protocol.name)
 
     # -- instances lost to traps --------------------------------------------------------------------------------

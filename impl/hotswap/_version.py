@@ -38,6 +38,7 @@ class Version:
     def __init__(
         self, number: int, code: Code, manifest: PluginManifest, instances: Iterable[Instance], sync: Sync
     ) -> None:
+        self.live: Atomic[bool] = sync.atomic(False)  # from offer to reclaim: leases go home by themselves
         self.id = number
         self.code = code
         self.manifest = manifest
@@ -48,7 +49,6 @@ class Version:
         self.free: Bag[Lease] = sync.bag(leases)
         self.tombs: Bag[Lease] = sync.bag(())
         self.gathered: list[Lease] = []  # guarded by the core's lock
-        self.live: Atomic[bool] = sync.atomic(False)  # from offer to reclaim: leases go home by themselves
         self.announced = False  # that it is drained; guarded by the core's lock
         self.wake: Callable[[], None] = _nobody
 
@@ -87,8 +87,8 @@ class Lease:
         self.dead = dead
 
     def __del__(self) -> None:
-        version = self.version
-        if version.live.value:
+        version = getattr(self, "version", None)  # unset if Ctrl-C struck `__init__`
+        if version is not None and version.live.value:
             version.home_of(self).append(Lease(version, self.instance, self.dead))
             version.wake()
 

@@ -58,7 +58,7 @@ class FakeRuntime:
         """Called at the start of each load; may raise, or wait."""
         self._lock = threading.Lock()
 
-    def load(self, wasm: object, manifest: PluginManifest) -> FakeCode:
+    def load(self, wasm: object, manifest: PluginManifest) -> FakeCode:  # noqa: ARG002
         self.before_load()
         if not isinstance(wasm, FakeModule):
             raise ModuleRejected(f"fake runtime: expected a FakeModule, found {type(wasm).__name__}")
