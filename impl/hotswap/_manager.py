@@ -106,7 +106,7 @@ class HotReloadManager:
 
     def __del__(self) -> None:
         if getattr(self, "_plugins", None) and not self._closed:
-            warnings.warn("a HotReloadManager was dropped without close()", ResourceWarning, 2, self)
+            warnings.warn("a HotReloadManager was dropped without close()", ResourceWarning, stacklevel=2)
 
     def _refuse_closed(self) -> None:
         if self._closed:

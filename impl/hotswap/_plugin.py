@@ -204,7 +204,7 @@ class HotReloadablePlugin:
         protocol = getattr(self, "_protocol", None)
         if protocol is not None and not protocol.closed.value:
             protocol.abandon()
-            warnings.warn(f"plugin {protocol.name!r} was dropped without close()", ResourceWarning, 2, self)
+            warnings.warn(f"plugin {protocol.name!r} was dropped without close()", ResourceWarning, stacklevel=2)
 
     # -- observation --------------------------------------------------------------------------------------------
 

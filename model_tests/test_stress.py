@@ -1,0 +1,79 @@
+"""Real threads on real wasm, bounded in calls: S1, S2, S3 and S8 for both cutovers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from hotswap import Cutover, HotReloadablePlugin, ManifestBuilder, PluginManifest
+from hotswap._runtime import CENSUS
+
+CALLS, THREADS, UPGRADES = 6_000, 4, 40
+
+# Each instance counts the calls inside it: a second one beside the first is a shared instance (S3). The body is
+# long enough (some 50 us) for a call to be overtaken by an upgrade.
+WAT = """(module (global $inside (mut i32) (i32.const 0))
+  (func (export "work") (param $n i32) (result i32)
+    (if (global.get $inside) (then unreachable))
+    (global.set $inside (i32.const 1))
+    (loop $again (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+    (global.set $inside (i32.const 0))
+    (i32.const {})))"""
+
+
+@dataclass(frozen=True)
+class Call:
+    began: float
+    ended: float
+    version: int
+
+
+def manifest(number: int) -> PluginManifest:
+    builder = ManifestBuilder("s", f"{number}.0.0").export("work").limit("max_instances", 3)
+    return builder.limit("fuel_limit", 0).limit("timeout_ms", 20_000).limit("memory_limit_mb", 1).build()
+
+
+@pytest.mark.parametrize("cutover", list(Cutover), ids=lambda c: c.name)
+def test_no_call_is_dropped_shared_or_run_on_the_wrong_version(cutover: Cutover) -> None:
+    created, closed = CENSUS.created, CENSUS.closed
+    histories: list[list[Call]] = [[] for _ in range(THREADS)]
+    errors: list[BaseException] = []
+    upgrades: list[tuple[float, float, int]] = []
+    with HotReloadablePlugin("s", WAT.format(1), manifest(1), cutover=cutover, drain_timeout=20) as plugin:
+
+        def work(history: list[Call]) -> None:
+            try:
+                for _ in range(CALLS // THREADS):
+                    began = time.perf_counter()
+                    version = plugin.call("work", 20_000)
+                    assert isinstance(version, int)
+                    history.append(Call(began, time.perf_counter(), version))
+            except BaseException as error:  # noqa: BLE001  the test looks at it
+                errors.append(error)
+
+        threads = [threading.Thread(target=work, args=(history,)) for history in histories]
+        for thread in threads:
+            thread.start()
+        for number in range(2, UPGRADES + 2):
+            began = time.perf_counter()
+            plugin.upgrade(WAT.format(number), manifest(number))
+            upgrades.append((began, time.perf_counter(), number))
+        for thread in threads:
+            thread.join(60)
+            assert not thread.is_alive()
+        assert plugin.stats().successful_upgrades == UPGRADES
+    assert errors == [], "S1"
+    calls = sorted((call for history in histories for call in history), key=lambda call: call.began)
+    assert len(calls) == CALLS, "S1"
+    for began, ended, number in upgrades:
+        assert all(call.version >= number for call in calls if call.began > ended), "S2: after it returned, all is new"
+        assert all(call.version < number for call in calls if call.ended < began), "S2: before it began, all is old"
+    by_end, newest, seen = sorted(calls, key=lambda call: call.ended), 0, 0
+    for call in calls:  # S2: a call that began after another ended does not run an older version
+        while seen < len(by_end) and by_end[seen].ended < call.began:
+            newest, seen = max(newest, by_end[seen].version), seen + 1
+        assert call.version >= newest, "S2"
+    assert CENSUS.created - created == CENSUS.closed - closed == 3 * (UPGRADES + 1), "S8"
