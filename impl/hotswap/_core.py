@@ -1,27 +1,27 @@
 """The concurrency-critical core: who may enter which version. `_protocol.py` says who may change that.
 
-*Admission.* A call reads `current`, then pops a lease from that version's `free` bag. The pop is the
-admission and the in-flight count in one step; S2 linearizes at the read. To retire a version is to take every
-lease out of its bag. A reader who comes late either pops first, and then the drain lacks that lease and waits
-for it, or finds the bag empty and reads again under the lock. No call can be inside and not be counted.
+*Admission.* A call reads `current`, then pops a lease from that version's `free` bag. The pop is the admission and the
+in-flight count in one step; S2 linearizes at the read. To retire a version is to take every lease out of its bag. A
+reader who comes late either pops first, and then the drain lacks that lease and waits for it, or finds the bag
+empty and reads again under the lock. No call can be inside and not be counted.
 
-*No lost wake-up.* The fast path must notice that someone waits (or drains) without taking the lock. A waiter
-sets `attention` (1) and then fails to pop (2). A release appends (3) and then reads `attention` (4). If (2)
-failed, then (3) came after it in the bag's own order, so (1) happened before (4), and (4) reads True and
-settles under the lock. A caller who reads `attention` as False and then pops came before the waiter: no
-newcomer passes. The same holds for a retire, which sets `attention` before it gathers.
+*No lost wake-up.* The fast path must notice that someone waits (or drains) without taking the lock. A waiter sets
+`attention` (1) and then fails to pop (2). A release appends (3) and then reads `attention` (4). If (2) failed, then (3)
+came after it in the bag's own order, so (1) happened before (4), and (4) reads True and settles under the lock. A
+caller who reads `attention` as False and then pops came before the waiter: no newcomer passes. The same holds for a
+retire, which sets `attention` before it gathers.
 
-*ABA.* A version that is rolled back to is the same object with the same leases. A reader who slept through
-retire and reinstate pops a lease of the version that serves, which is right. A reader who slept with the
-rolled-back candidate in hand finds its bag empty, or enters before it is gathered and is waited for.
+*ABA.* A version that is rolled back to is the same object with the same leases. A reader who slept through retire and
+reinstate pops a lease of the version that serves, which is right. A reader who slept with the rolled-back
+candidate in hand finds its bag empty, or enters before it is gathered and is waited for.
 
-*The gate.* EXCLUSIVE retires `current` itself and keeps it current while the gate is shut; calls queue. A call
-that has been held before is served before the next gate stops it (L3), from the leases as they come home.
+*The gate.* EXCLUSIVE retires `current` itself and keeps it current while the gate is shut; calls queue. A call that has
+been held before is served before the next gate stops it (L3), from the leases as they come home.
 
-*Interruption.* Ctrl-C may strike in any critical section. Leases survive it (`_version.py`). `_settle` works from
-what it finds, each round leaves it fit to be run again, and everyone who waits settles before looking, so
-the handler only has to wake them. The stores that commit, roll back or close stand together without a call
-between them: CPython looks for signals at calls and backward jumps only.
+*Interruption.* Ctrl-C may strike in any critical section. Leases survive it (`_version.py`). `_settle` works from what
+it finds, each round leaves it fit to be run again, and everyone who waits settles before looking, so the handler only
+has to wake them. The stores that commit, roll back or close stand together without a call between them: CPython
+looks for signals at calls and backward jumps only.
 
 Every method marked `locked` runs under one lock, which is held for a few steps and never while waiting.
 """
@@ -29,33 +29,11 @@ Every method marked `locked` runs under one lock, which is held for a few steps 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from functools import update_wrapper
-from typing import Concatenate, ParamSpec, TypeVar
 
 from hotswap._errors import PluginClosed
+from hotswap._locked import locked
 from hotswap._ports import Bag, Clock, Parker, Sync
 from hotswap._version import Lease, Version, Waiter
-
-C = TypeVar("C", bound="Core")
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def locked(method: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[C, P], R]:
-    """Run `method` under the core's lock; whatever exception strikes, everyone who waits looks again."""
-
-    def run(self: C, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            with self._lock:
-                return method(self, *args, **kwargs)
-        except BaseException:
-            self.wake()
-            raise
-
-    update_wrapper(run, method)
-    return run
 
 
 class Core:
@@ -138,11 +116,11 @@ class Core:
 
     def _left(self, waiter: Waiter) -> float | None:
         """Seconds in the queue that are left; None while the gate is shut, which does not count."""
-        return None if self._shut_since is not None else waiter.timeout - (self._open_clock() - waiter.since)
+        return waiter.timeout - (self._open_clock() - waiter.since) if self._shut_since is None else None
 
     def _open_clock(self) -> float:
-        now = self._clock.now() if self._shut_since is None else self._shut_since
-        return now - self._shut_s_total
+        """The time, less all time during which the gate was shut."""
+        return (self._clock.now() if self._shut_since is None else self._shut_since) - self._shut_s_total
 
     # -- the one place where leases change hands ---------------------------------------------------------------
 
@@ -200,10 +178,10 @@ class Core:
 
     def _open_gate(self) -> None:
         if self._shut_since is not None:
-            self._shut_s_total += self._clock.now() - self._shut_since
-            self._shut_since = None
             for waiter in self._waiters:
                 waiter.held = True
+            now = self._clock.now()
+            self._shut_s_total, self._shut_since = self._shut_s_total + now - self._shut_since, None
             self.wake()
 
     def _refuse_closed(self) -> None:

@@ -28,8 +28,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from hotswap._core import Core, locked
+from hotswap._core import Core
 from hotswap._errors import Busy, PluginClosed, UpgradeCancelled, WrongState
+from hotswap._locked import locked
 from hotswap._ports import Clock, Code, Instance, Sync
 from hotswap._state import Cutover, HotReloadState, HotReloadStats
 from hotswap._version import Attempt, Lease, Version

@@ -60,7 +60,8 @@ class Upgrades:
     def __init__(self, protocol: HotReloadProtocol, ports: Ports) -> None:
         self._protocol, self._ports = protocol, ports
         self._reclaiming = ports.sync.lock()
-        self._mender = ports.sync.bag([None])  # one thread at a time replaces instances
+        self._mending = ports.sync.lock()  # held by the one thread that replaces instances
+        self._at_it = ports.sync.atomic(False)  # a hint that there is such a thread
         self.last_failure: HotswapError | None = None
         """Why the latest replacement of an instance failed."""
 
@@ -224,6 +225,9 @@ class Upgrades:
             if not protocol.await_drain(version, max(0.0, deadline - clock.now()), closing=True):
                 version.code.interrupt(True)
                 protocol.await_drain(version, None, closing=True)
+        protocol.current.value.code.interrupt(True)  # no call is inside; but a new instance may be initialising
+        with self._mending:
+            pass
         for version in protocol.retired():
             self.reclaim(version)  # if another close or a reaper is at it, this waits until it is done
         self._ports.trace("plugin_closed", plugin=protocol.name)
@@ -232,25 +236,20 @@ class Upgrades:
 
     def replace_instances(self) -> None:
         """See to it that discarded instances of the current version are replaced, on a thread of their own."""
-        if len(self._mender) and self._protocol.wants_instances() is not None:
+        if not self._at_it.value and self._protocol.wants_instances() is not None:
             self._ports.sync.spawn(self._mend, f"hotswap-mend-{self._protocol.name}")
 
     def _mend(self) -> None:
-        while self._protocol.wants_instances() is not None:
+        with self._mending:
+            self._at_it.value = True
             try:
-                turn = self._mender.pop()
-            except IndexError:
-                return  # another thread is at it
-            try:
-                self._mend_all()
+                while (version := self._protocol.wants_instances()) is not None:
+                    instance = version.code.instantiate(probe=False)
+                    if not self._protocol.revive(version, instance):
+                        instance.close()
             except HotswapError as error:
-                self.last_failure = error
+                self.last_failure = error  # the next call that finds no instance starts another try
                 return
             finally:
-                self._mender.append(turn)
-
-    def _mend_all(self) -> None:
-        while (version := self._protocol.wants_instances()) is not None:
-            instance = version.code.instantiate(probe=False)
-            if not self._protocol.revive(version, instance):
-                instance.close()
+                self._at_it.value = False
+        self.replace_instances()  # for what was discarded between the last look and the hint
