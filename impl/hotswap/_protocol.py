@@ -9,14 +9,13 @@ The phases, and what leads from one to the next (a refused request changes nothi
     UPGRADE_COMPLETE, ROLLED_BACK ── finish ──► ACTIVE
     any ── close ──► CLOSED
 
-*Ownership* is a token, an `Attempt`, bound to no thread. Whoever asks makes the token first, inside its `try`, and
-then claims with it; so there is no moment at which the plugin is owned and nobody knows the token. `begin`
-hands ownership from the token that prepared to the token that executes: of two executes, one gets `Busy`, and
-its `abort` does nothing, since its token never owned anything.
+*Ownership* is a token, an `Attempt`, bound to no thread. Whoever asks makes the token first, inside its `try`, and then
+claims with it; so there is no moment at which the plugin is owned and nobody knows the token. `begin` hands ownership
+from the token that prepared to the token that executes: of two executes, one gets `Busy`, and its `abort` does
+nothing, since its token never owned anything.
 
-*Rollback* (S4) is one method, `abort`. It works from what it finds, so it may follow a failure at any step, and
-after `commit` or `close` it does nothing. Code and manifest are one object, the version, so nothing else has
-to be put back (S6).
+*Rollback* (S4) is one method, `abort`. It works from what it finds, so it may follow a failure at any step and may be
+run again; after `commit` or `close` it does nothing. Code and manifest are one object, the version (S6).
 
 *Counts* (S7) are one frozen record, replaced by a single store next to the store that ends the attempt.
 """
@@ -47,7 +46,7 @@ class HotReloadProtocol(Core):
         self.phase = sync.atomic(HotReloadState.ACTIVE)
         self.book = sync.atomic(HotReloadStats())
         self._owner: Attempt | None = None
-        self._versions = first.id  # the latest id given
+        self._versions = first.id  # the latest id
         self._discarded = 0
 
     # -- ownership ---------------------------------------------------------------------------------------------
@@ -70,11 +69,6 @@ class HotReloadProtocol(Core):
         candidate = Version(self._versions, code, manifest, instances, self._sync)
         candidate.wake = self.wake
         attempt.candidate, candidate.live.value = candidate, True
-
-    @locked
-    def confirm(self, attempt: Attempt) -> None:
-        """Raises `UpgradeCancelled` or `PluginClosed` if the attempt has lost its ownership to a cancel or a close."""
-        self._refuse_lost(attempt)
 
     @locked
     def cancel(self) -> Attempt | None:
@@ -174,10 +168,7 @@ class HotReloadProtocol(Core):
 
     @locked
     def close(self) -> None:
-        """Admit nothing more; end the attempt under way, if it has not committed. Wins over everything.
-
-        May be run again, and finishes what an interrupted run has left.
-        """
+        """Admit nothing more; end the attempt under way, if it is not decided. Wins. May be run again."""
         if not self.closed.value:
             lost = self._owner is not None and not self._owner.decided
             book = self._failed(PluginClosed.__name__) if lost else self.book.value
@@ -192,7 +183,7 @@ class HotReloadProtocol(Core):
         self.wake()
 
     def abandon(self) -> None:
-        """The plugin is dropped without a close: nobody can be inside. Its leases need not go home any more."""
+        """The plugin is dropped without a close, so nobody is inside: its leases need not go home any more."""
         for version in [*self._retired, self.current.value]:
             version.live.value = False
 
@@ -207,9 +198,12 @@ class HotReloadProtocol(Core):
         return replace(book, failed_upgrades=book.failed_upgrades + 1, failures=MappingProxyType(failures))
 
     def _refuse_lost(self, attempt: Attempt) -> None:
+        """Raises `UpgradeCancelled` or `PluginClosed` if the attempt has lost its ownership to a cancel or a close."""
         self._refuse_closed()
         if self._owner is not attempt:
             raise UpgradeCancelled(f"the upgrade of plugin {self.name!r} was cancelled while it was prepared")
+
+    confirm = locked(_refuse_lost)
 
     def _busy(self) -> Busy:
         phase = self.phase.value.name

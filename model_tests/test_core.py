@@ -1,0 +1,173 @@
+"""The core by itself: the cases of its argument that no test through a plugin reaches for certain."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from typing import Any
+
+import pytest
+
+from hotswap import Cutover, EpochGuard, HotReloadablePlugin, PluginClosed
+from hotswap._protocol import HotReloadProtocol
+from hotswap._threads import MONOTONIC, THREADS
+from hotswap._version import Attempt, Lease, Version, Waiter
+from hotswap.testing import FakeModule, FakeRuntime
+from worlds import FakeWorld, Runner, eventually, manifest
+
+
+def a_core(instances: int = 2) -> HotReloadProtocol:
+    runtime = FakeRuntime()
+    code = runtime.load(FakeModule({"f": lambda: 1}), manifest(1))
+    made = [code.instantiate(probe=False) for _ in range(instances)]
+    version = Version(1, code, manifest(1), made, THREADS)
+    version.live.value = True
+    return HotReloadProtocol("p", version, THREADS, MONOTONIC)
+
+
+def executing(core: HotReloadProtocol, cutover: Cutover = Cutover.OVERLAP) -> tuple[Attempt, Version, Version]:
+    claimed, attempt = Attempt(), Attempt()
+    core.claim(claimed)
+    first = core.current.value
+    core.offer(claimed, first.code, first.manifest, [first.code.instantiate(probe=False)])
+    old, candidate = core.begin(attempt, cutover)
+    return attempt, old, candidate
+
+
+def test_a_lease_that_nobody_holds_goes_home_also_under_the_lock() -> None:
+    core = a_core(1)
+    cycle: list[Any] = [core.admit()]
+    cycle.append(cycle)
+    assert core.admit() is None
+    del cycle
+    with core._lock:
+        gc.collect()
+    assert core.admit() is not None
+
+
+def test_a_lost_lease_wakes_who_waits() -> None:
+    core = a_core(1)
+    lease = core.admit()
+    waiting = Runner(core.queue, 20.0)
+    eventually(lambda: core.stats().waiting == 1)
+    del lease
+    assert isinstance(waiting.value(), Lease)
+
+
+def test_a_late_reader_is_waited_for_or_turned_away() -> None:
+    """The late reader: it read `current` before the publish and pops after it."""
+    core = a_core(2)
+    read = core.current.value
+    attempt, old, candidate = executing(core)
+    first = core.admit()
+    assert first is not None
+    core.publish(old, candidate)
+    assert read is old
+    assert read.take() is None, "the retire took every lease that was home"
+    assert not core.await_drain(old, 0)
+    core.release(first)
+    assert core.await_drain(old, 0)
+    assert read.take() is None
+    core.commit(attempt, 0)
+    assert len(core.reclaim(old)) == 2
+
+
+def test_nothing_is_reclaimed_before_the_commit() -> None:
+    core = a_core()
+    attempt, old, candidate = executing(core)
+    core.publish(old, candidate)
+    assert core.await_drain(old, 0)
+    assert core.reclaim(old) == []
+    core.commit(attempt, 0)
+    assert len(core.reclaim(old)) == 2
+    core.forget(old)
+    assert core.reclaim(old) == []
+    assert core.retired() == []
+
+
+def test_a_newcomer_does_not_pass_who_waits() -> None:
+    core = a_core(1)
+    lease = core.admit()
+    assert lease is not None
+    waiting = Runner(core.queue, 20.0)
+    eventually(lambda: core.stats().waiting == 1)
+    lease.version.free.append(lease)  # home, and not settled yet
+    assert core.admit() is None
+    core.settle()
+    assert waiting.value() is lease
+
+
+def test_a_hand_over_that_was_cut_short_is_finished_by_the_next() -> None:
+    """Struck after the waiter was given its lease and before it was woken."""
+    core = a_core(1)
+    waiter = Waiter(THREADS.parker(), 20.0)
+    core._parked.append(waiter.parker)
+    waiter.lease = core.admit()
+    core._waiters.append(waiter)
+    core.settle()
+    assert waiter.parker.park(0), "woken"
+    assert core.stats().waiting == 0
+
+
+def test_exclusive_leaves_leases_to_the_calls_that_were_held_before() -> None:
+    """L3: at the second gate, the call held by the first one is served from the leases that come home."""
+    core = a_core(1)
+    lease = core.admit()
+    assert lease is not None
+    held = Waiter(THREADS.parker(), 20.0)
+    held.held = True
+    core._waiters.append(held)
+    newcomer = Waiter(THREADS.parker(), 20.0)
+    core._waiters.append(newcomer)
+    _, old, _ = executing(core, Cutover.EXCLUSIVE)
+    core.release(lease)
+    assert held.lease is lease
+    assert not core.await_drain(old, 0)
+    core.release(lease)
+    assert newcomer.lease is None
+    held.lease = None
+    assert core.await_drain(old, 0)
+
+
+def test_closing_turns_waiters_away_even_when_leases_come_home() -> None:
+    core = a_core(1)
+    lease = core.admit()
+    assert lease is not None
+    waiting = Runner(core.queue, 20.0)
+    eventually(lambda: core.stats().waiting == 1)
+    core.close()
+    core.release(lease)
+    with pytest.raises(PluginClosed):
+        waiting.value()
+    assert core.await_drain(lease.version, 0, closing=True)
+
+
+def test_a_replacement_that_comes_too_late_is_closed() -> None:
+    """An upgrade overtakes the thread that replaces a discarded instance of the old version."""
+    world = FakeWorld()
+    at_work, go_on, slow = threading.Event(), threading.Event(), threading.Event()
+
+    def init() -> int:
+        if slow.is_set():
+            at_work.set()
+            assert go_on.wait(20)
+        return 0
+
+    def trap() -> int:
+        raise ZeroDivisionError
+
+    module = FakeModule({"version": lambda: 1, "hold": lambda: 1, "trap": trap}, init=init)
+    with HotReloadablePlugin("p", module, manifest(1), ports=world.ports) as plugin:
+        slow.set()
+        with pytest.raises(Exception, match="trap"):
+            plugin.call("trap")
+        assert at_work.wait(20)
+        plugin.upgrade(world.module(2), manifest(2))
+        go_on.set()
+        assert plugin.call("version") == 2
+        eventually(lambda: world.runtime.created - world.runtime.closed == 2)
+
+
+def test_half_made_objects_are_dropped_without_a_sound() -> None:
+    """What is left when Ctrl-C strikes a constructor."""
+    del [EpochGuard.__new__(EpochGuard), Lease.__new__(Lease), HotReloadablePlugin.__new__(HotReloadablePlugin)][:]
