@@ -129,7 +129,7 @@ def test_any_exception_in_the_upgrading_thread_rolls_back(
             if event.endswith(at):
                 raise error
 
-        ports.runtime.load = faulty_load  # type: ignore[method-assign]
+        ports.runtime.load = faulty_load  # type: ignore[method-assign,assignment]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(type(world.trace), "__call__", lambda self, event, **facts: faulty_trace(event))
             with pytest.raises(error):

@@ -22,7 +22,7 @@ from hotswap import Cutover, HotReloadablePlugin, HotReloadState
 from worlds import FakeWorld, Runner, eventually, manifest
 
 PRODUCT = str(Path(hotswap.__file__).parent)
-Operation = Callable[[HotReloadablePlugin, FakeWorld], object]
+Operation = Callable[[HotReloadablePlugin, FakeWorld], None]
 
 
 class Strike:
@@ -51,46 +51,43 @@ class Strike:
         self.left -= 1
 
 
-def call(plugin: HotReloadablePlugin, world: FakeWorld) -> object:
-    return plugin.call("version")
+def call(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
+    plugin.call("version")
 
 
-def trap(plugin: HotReloadablePlugin, world: FakeWorld) -> object:
+def trap(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
     with pytest.raises((hotswap.CallTrapped, KeyboardInterrupt)) as caught:
         plugin.call("trap")
     if caught.type is KeyboardInterrupt:
         raise KeyboardInterrupt
-    return None
 
 
-def upgrade(plugin: HotReloadablePlugin, world: FakeWorld) -> object:
-    return plugin.upgrade(world.module(2), manifest(2))
+def upgrade(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
+    plugin.upgrade(world.module(2), manifest(2))
 
 
-def failed_prepare(plugin: HotReloadablePlugin, world: FakeWorld) -> object:
+def failed_prepare(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
     try:
         plugin.upgrade(world.bad_module("probe"), manifest(2))
     except hotswap.ProbeFailed:
         pass
-    return None
 
 
-def cancel(plugin: HotReloadablePlugin, world: FakeWorld) -> object:
+def cancel(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
     plugin.prepare_upgrade(world.module(2), manifest(2))
-    return plugin.cancel_upgrade()
+    plugin.cancel_upgrade()
 
 
-def rollback(plugin: HotReloadablePlugin, world: FakeWorld) -> object:
+def rollback(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
     plugin.drain_timeout = 0
     try:
         plugin.upgrade(world.module(2), manifest(2))
     except hotswap.DrainTimeout:
         pass
-    return None
 
 
-def close(plugin: HotReloadablePlugin, world: FakeWorld) -> object:
-    return plugin.close()
+def close(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
+    plugin.close()
 
 
 def check(plugin: HotReloadablePlugin, world: FakeWorld, where: str) -> None:

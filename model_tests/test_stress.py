@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 
+import hotswap
 from hotswap import Cutover, HotReloadablePlugin, ManifestBuilder, PluginManifest
 from hotswap._runtime import CENSUS
+from hotswap.testing import FakeModule, FakeRuntime, fake_ports
+from worlds import Runner
 
 CALLS, THREADS, UPGRADES = 6_000, 4, 40
 
@@ -77,3 +80,53 @@ def test_no_call_is_dropped_shared_or_run_on_the_wrong_version(cutover: Cutover)
             newest, seen = max(newest, by_end[seen].version), seen + 1
         assert call.version >= newest, "S2"
     assert CENSUS.created - created == CENSUS.closed - closed == 3 * (UPGRADES + 1), "S8"
+
+
+def test_exclusive_never_runs_two_versions_at_once() -> None:
+    """Told from inside the calls: each says which versions it saw running. Rollbacks are part of it."""
+    runtime, guard = FakeRuntime(), threading.Lock()
+    inside: dict[int, int] = {}
+    together: list[dict[int, int]] = []
+
+    def module(number: int) -> FakeModule:
+        def work() -> int:
+            with guard:
+                inside[number] = inside.get(number, 0) + 1
+                if len(inside) > 1:
+                    together.append(dict(inside))
+            time.sleep(0)  # let others in
+            with guard:
+                inside[number] -= 1
+                if not inside[number]:
+                    del inside[number]
+            return number
+
+        return FakeModule({"work": work}, label=str(number))
+
+    stop = threading.Event()
+    with HotReloadablePlugin(
+        "s", module(1), manifest(1), cutover=Cutover.EXCLUSIVE, drain_timeout=20, ports=fake_ports(runtime)
+    ) as plugin:
+
+        def call() -> int:
+            calls = 0
+            while not stop.is_set():
+                plugin.call("work")
+                calls += 1
+            return calls
+
+        callers = [Runner(call) for _ in range(5)]
+        rollbacks = 0
+        for number in range(2, 300):
+            plugin.drain_timeout = 0 if number % 3 == 0 else 20
+            try:
+                plugin.upgrade(module(number), manifest(number))
+            except hotswap.DrainTimeout:
+                rollbacks += 1
+        stop.set()
+        assert all(caller.value() for caller in callers)
+        assert plugin.stats().attempts == 298
+        assert plugin.stats().failed_upgrades == rollbacks > 0
+    assert together == []
+    assert runtime.violations == []
+    assert runtime.created == runtime.closed

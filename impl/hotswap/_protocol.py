@@ -1,5 +1,4 @@
 """Who may change which version calls enter: ownership of an upgrade, its phases, drain, reclaim and close.
-
 The phases, and what leads from one to the next (a refused request changes nothing):
 
     ACTIVE ── claim ──► PREPARING_UPGRADE ── cancel, abort ──► ACTIVE

@@ -12,6 +12,7 @@ import inspect
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from hotswap._compat import ModuleFacts
 from hotswap._errors import (
@@ -32,19 +33,30 @@ from hotswap._threads import MONOTONIC, THREADS
 __all__ = ["FakeCode", "FakeInstance", "FakeModule", "FakeRuntime", "Recorder", "fake_ports"]
 
 
-@dataclass(frozen=True, eq=False)
-class FakeModule:
-    """What a `FakeRuntime` loads in place of wasm.
+class FakeModule(bytes):
+    """What a `FakeRuntime` loads in place of wasm: bytes, so that it goes wherever wasm goes, with functions.
 
     `functions` take and return i32; one that raises anything but a `HotswapError` traps. A function named in
-    `endless` runs until it is interrupted. `label` stands for the bytes: the digest is taken from it.
+    `endless` runs until it is interrupted. `label` is the content, of which the digest is taken.
     """
 
     functions: Mapping[str, Callable[..., Value]]
-    label: str = "fake"
-    init: Callable[[], int] = lambda: 0
-    probe: Callable[[], int] = lambda: 0
-    endless: frozenset[str] = frozenset()
+    init: Callable[[], int]
+    probe: Callable[[], int]
+    endless: frozenset[str]
+
+    def __new__(
+        cls,
+        functions: Mapping[str, Callable[..., Value]],
+        label: str = "fake",
+        *,
+        init: Callable[[], int] = lambda: 0,
+        probe: Callable[[], int] = lambda: 0,
+        endless: frozenset[str] = frozenset(),
+    ) -> Self:
+        module = super().__new__(cls, label.encode())
+        module.functions, module.init, module.probe, module.endless = functions, init, probe, endless
+        return module
 
 
 class FakeRuntime:
@@ -81,7 +93,7 @@ class FakeCode:
         self.stopping = threading.Event()
         functions = {name: _signature(function) for name, function in module.functions.items()}
         functions |= {name: Signature((), ("i32",)) for name in module.endless}
-        digest = hashlib.sha256(module.label.encode()).hexdigest()
+        digest = hashlib.sha256(module).hexdigest()
         self.facts = ModuleFacts(digest=digest, functions=functions)
 
     def instantiate(self, *, probe: bool) -> FakeInstance:

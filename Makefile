@@ -1,0 +1,65 @@
+# Needs make and Python 3.11 or newer, nothing else: each target sets up what it needs in .venv.
+# uv is used where it is installed, venv and pip otherwise. Another interpreter: make PYTHON=/path/to/python
+
+BIN := .venv/bin
+STAMP := .venv/.stamp
+
+# Asked by running it: a pyenv shim, for one, is on the PATH and fails.
+IS_RECENT = -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	if $$p $(IS_RECENT); then echo $$p; break; fi; done)
+
+.PHONY: help demo test verify bench lint plugins clean
+.NOTPARALLEL:
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{ printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(STAMP)-cli ## Upgrade a real plugin under load, with good and bad versions
+	@$(BIN)/hotswap demo
+
+test: lint ## Lint, type-check and test, with full branch coverage of the protocol core
+	$(BIN)/coverage run -m pytest -m "not slow"
+	$(BIN)/coverage report --include='*/hotswap/_core.py,*/hotswap/_locked.py,*/hotswap/_version.py,*/hotswap/_protocol.py,*/hotswap/_upgrade.py,*/hotswap/_epoch.py' --fail-under=100
+
+verify: test ## make test, then the deeper runs
+	$(BIN)/pytest -m slow
+
+bench: $(STAMP)-dev ## Run the benchmarks
+	$(BIN)/pytest bench --benchmark-only -o testpaths=bench
+
+lint: $(STAMP)-dev ## Check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+plugins: $(STAMP)-plugins ## Rebuild the example plugins from source
+	$(BIN)/python examples/plugins/build.py
+
+clean: ## Remove .venv, caches and build results
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .coverage .coverage.* htmlcov dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp for each extra of pyproject.toml, which is installed anew when that file has changed.
+$(STAMP)-cli $(STAMP)-dev $(STAMP)-plugins: $(STAMP)-%: pyproject.toml $(STAMP)-venv
+	@echo "Setting up .venv for .[$*] ..."
+	@if command -v uv >/dev/null 2>&1; then \
+		uv pip install --quiet --python $(BIN)/python -e '.[$*]'; \
+	else \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'; \
+	fi
+	@touch $@
+
+# An environment that is there and works is kept.
+$(STAMP)-venv:
+	@if $(BIN)/python $(IS_RECENT) && { command -v uv || $(BIN)/python -m pip --version; } >/dev/null 2>&1; then \
+		touch $@; exit; \
+	fi; \
+	python='$(PYTHON)'; \
+	if ! "$${python:-false}" $(IS_RECENT); then \
+		echo "hotswap needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=..." >&2; \
+		exit 1; \
+	fi; \
+	rm -rf .venv; \
+	if command -v uv >/dev/null 2>&1; then uv venv --quiet --seed --python "$$python" .venv; else "$$python" -m venv .venv; fi && \
+	touch $@
