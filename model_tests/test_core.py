@@ -49,7 +49,7 @@ def test_a_lost_lease_wakes_who_waits() -> None:
     core = a_core(1)
     lease = core.admit()
     waiting = Runner(core.queue, 20.0)
-    eventually(lambda: core.stats().waiting == 1)
+    eventually(lambda: core.waiting == 1)
     del lease
     assert isinstance(waiting.value(), Lease)
 
@@ -90,7 +90,7 @@ def test_a_newcomer_does_not_pass_who_waits() -> None:
     lease = core.admit()
     assert lease is not None
     waiting = Runner(core.queue, 20.0)
-    eventually(lambda: core.stats().waiting == 1)
+    eventually(lambda: core.waiting == 1)
     lease.version.free.append(lease)  # home, and not settled yet
     assert core.admit() is None
     core.settle()
@@ -106,7 +106,7 @@ def test_a_hand_over_that_was_cut_short_is_finished_by_the_next() -> None:
     core._waiters.append(waiter)
     core.settle()
     assert waiter.parker.park(0), "woken"
-    assert core.stats().waiting == 0
+    assert core.waiting == 0
 
 
 def test_exclusive_leaves_leases_to_the_calls_that_were_held_before() -> None:
@@ -134,7 +134,7 @@ def test_closing_turns_waiters_away_even_when_leases_come_home() -> None:
     lease = core.admit()
     assert lease is not None
     waiting = Runner(core.queue, 20.0)
-    eventually(lambda: core.stats().waiting == 1)
+    eventually(lambda: core.waiting == 1)
     core.close()
     core.release(lease)
     with pytest.raises(PluginClosed):
@@ -166,6 +166,32 @@ def test_a_replacement_that_comes_too_late_is_closed() -> None:
         go_on.set()
         assert plugin.call("version") == 2
         eventually(lambda: world.runtime.created - world.runtime.closed == 2)
+
+
+def test_a_newcomer_does_not_pass_who_waits_when_the_version_changes() -> None:
+    core = a_core(1)
+    lease = core.admit()
+    waiting = Runner(core.queue, 20.0)
+    eventually(lambda: core.waiting == 1)
+    _, old, candidate = executing(core)
+    seen: list[bool] = []
+
+    class Watched:
+        """Stands for `current`: says whether the candidate could be entered when it was published."""
+
+        @property
+        def value(self) -> Version:
+            return candidate if seen else old
+
+        @value.setter
+        def value(self, version: Version) -> None:
+            seen.append(version.attention.value)
+
+    core.current = Watched()
+    core.publish(old, candidate)
+    assert seen == [True]
+    assert isinstance(waiting.value(), Lease)
+    del lease
 
 
 def test_half_made_objects_are_dropped_without_a_sound() -> None:

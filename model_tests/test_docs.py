@@ -22,6 +22,7 @@ LAYERS = [
     "_threads",
     "_epoch _locked _version",
     "_core",
+    "_lifecycle",
     "_protocol",
     "_upgrade testing",
     "_runtime",

@@ -92,3 +92,10 @@ def test_counts_are_exact_under_threads() -> None:
         worker.value()
     assert tracker.refs_for_epoch(tracker.current) == 0
     assert tracker._refs == {}
+
+
+def test_guards_that_nobody_asks_about_take_no_memory() -> None:
+    tracker = EpochTracker()
+    for _ in range(1_000):
+        tracker.enter().release()
+    assert len(tracker._released) <= 2  # the last guard's, by its release and by its finalizer

@@ -101,6 +101,8 @@ def check(plugin: HotReloadablePlugin, world: FakeWorld, where: str) -> None:
         plugin.drain_timeout = 20
         Runner(plugin.upgrade, world.module(9), manifest(9)).value()
         assert plugin.call("version") == 9, where
+        eventually(lambda: world.runtime.created - world.runtime.closed == 2)  # S8, not only after close
+        assert plugin.stats().waiting == len(plugin._protocol._parked) == 0, where
     stats = plugin.stats()
     ended = stats.successful_upgrades + stats.failed_upgrades + stats.cancelled_upgrades
     assert stats.attempts == ended, where
@@ -129,40 +131,83 @@ def test_ctrl_c_anywhere_leaves_the_plugin_as_good_as_before(
             world.gate.await_entered()
             if operation is not rollback:
                 world.gate.open.set()
+        kept = None  # whoever keeps the exception keeps its frames, but must not keep a lease
         try:
             with strike.armed():
                 operation(plugin, world)
-        except KeyboardInterrupt:
-            pass
+        except KeyboardInterrupt as error:
+            kept = error
         world.gate.open.set()
         if held:
             assert held.value() == 1
         check(plugin, world, strike.where)
-        if not strike.where:
+        if kept is None:
             assert point > 3, "the operation was never struck"
             return
     pytest.fail("the operation does not end")
 
 
-def test_ctrl_c_in_a_call_that_waits_does_not_lose_the_lease() -> None:
+@pytest.mark.parametrize("queue_timeout", [20.0, 0.0], ids=["served", "too late"])
+def test_ctrl_c_in_a_call_that_waits_loses_no_lease_and_leaves_nobody_in_the_queue(queue_timeout: float) -> None:
     for point in range(5_000):
         world, strike = FakeWorld(), Strike(point)
-        plugin = HotReloadablePlugin("p", world.module(1), manifest(1, max_instances=1), ports=world.ports)
+        plugin = HotReloadablePlugin(
+            "p", world.module(1), manifest(1, max_instances=1), ports=world.ports, queue_timeout=queue_timeout
+        )
         held = Runner(plugin.call, "hold")
         world.gate.await_entered()
-        opener = Runner(lambda plugin=plugin, world=world: _open_when_waiting(plugin, world))
+        opener = Runner(lambda plugin=plugin, world=world: _open_when_waiting(plugin, world)) if queue_timeout else None
+        kept = None
         try:
             with strike.armed():
                 plugin.call("version")
-        except KeyboardInterrupt:
-            pass
+        except (KeyboardInterrupt, hotswap.Overloaded) as error:
+            kept = error
         world.gate.open.set()
-        opener.join()
+        if opener:
+            opener.join()
         assert held.value() == 1
+        assert plugin.stats().waiting == len(plugin._protocol._parked) == 0, strike.where
         check(plugin, world, strike.where)
-        if not strike.where:
+        if not isinstance(kept, KeyboardInterrupt):
             return
     pytest.fail("the operation does not end")
+
+
+@pytest.mark.parametrize("cutover", list(Cutover), ids=lambda c: c.name)
+def test_ctrl_c_in_a_close_beside_an_upgrade_leaves_it_closed_or_as_before(cutover: Cutover) -> None:
+    for point in range(5_000):
+        world, strike = FakeWorld(), Strike(point)
+        plugin = HotReloadablePlugin(
+            "p", world.module(1), manifest(1), ports=world.ports, cutover=cutover, drain_timeout=20
+        )
+        held = Runner(plugin.call, "hold")
+        world.gate.await_entered()
+        upgrading = Runner(plugin.upgrade, world.module(2), manifest(2))
+        eventually(lambda plugin=plugin: plugin.state is HotReloadState.DRAINING)  # type: ignore[misc]
+        plugin.drain_timeout = 0
+        opener = Runner(lambda world=world, plugin=plugin: _open_when_closed(plugin, world))
+        struck = False
+        try:
+            with strike.armed():
+                plugin.close()
+        except KeyboardInterrupt:
+            struck = True
+        world.gate.open.set()
+        opener.join()
+        upgrading.join()
+        assert held.value() == 1
+        if plugin.state is HotReloadState.CLOSED:
+            assert isinstance(upgrading.error, hotswap.PluginClosed), strike.where
+        check(plugin, world, strike.where)
+        if not struck:
+            return
+    pytest.fail("the operation does not end")
+
+
+def _open_when_closed(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
+    eventually(lambda: plugin.state is HotReloadState.CLOSED or world.gate.open.is_set())
+    world.gate.open.set()
 
 
 def _open_when_waiting(plugin: HotReloadablePlugin, world: FakeWorld) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
+from typing import Any
 
 import pytest
 
 import hotswap
-from hotswap import Cutover, HotReloadState, OnDrainTimeout
+from hotswap import Cutover, HotReloadablePlugin, HotReloadState, OnDrainTimeout
 from worlds import Runner, World, eventually, manifest
 
 CUTOVERS = pytest.mark.parametrize("cutover", list(Cutover), ids=lambda c: c.name)
@@ -282,6 +285,28 @@ def test_what_would_wait_for_its_own_call_is_refused_at_once(world: World, opera
         assert plugin.stats().attempts == 0
 
 
+def test_upgrade_executes_its_own_candidate_and_no_other(world: World) -> None:
+    """Between its prepare and its execute, another thread cancels and prepares something else."""
+    with world.plugin() as plugin:
+        upgrade = plugin._upgrades
+        real = upgrade.execute
+
+        def overtaken(policy: Any, prepared: Any = None) -> None:
+            assert Runner(plugin.cancel_upgrade).value() is True
+            Runner(plugin.prepare_upgrade, world.module(3), manifest(3)).value()
+            real(policy, prepared)
+
+        upgrade.execute = overtaken  # type: ignore[method-assign]
+        with pytest.raises(hotswap.UpgradeCancelled):
+            plugin.upgrade(world.module(2), manifest(2))
+        upgrade.execute = real  # type: ignore[method-assign]
+        assert plugin.call("version") == 1
+        plugin.execute_upgrade()
+        assert plugin.call("version") == 3
+        stats = plugin.stats()
+        assert (stats.attempts, stats.successful_upgrades, stats.cancelled_upgrades) == (2, 1, 1)
+
+
 # -- close -----------------------------------------------------------------------------------------------------
 
 
@@ -367,6 +392,51 @@ def test_close_interrupts_what_outlives_the_drain_timeout_whatever_the_policy(wo
         plugin.close()
         with pytest.raises(hotswap.CallInterrupted):
             stuck.value()
+
+
+def test_an_upgrade_that_is_rolled_back_does_not_take_back_the_interrupt_of_a_close(world: World) -> None:
+    with world.plugin() as plugin:
+        stuck = Runner(plugin.call, "loop")
+        eventually(lambda: plugin.stats().in_flight == {1: 1})
+        upgrade = Runner(plugin.upgrade, world.module(2), manifest(2))
+        eventually(lambda: plugin.state is HotReloadState.DRAINING)
+        plugin.drain_timeout = 0
+        plugin.close()
+        for runner, error in ((stuck, hotswap.CallInterrupted), (upgrade, hotswap.PluginClosed)):
+            with pytest.raises(error):
+                runner.value()
+
+
+def test_close_interrupts_all_versions_at_once(world: World) -> None:
+    """The call that loops on version 2 need not wait for the one on version 1 that heeds no interrupt."""
+    with world.plugin(on_drain_timeout=OnDrainTimeout.DETACH, drain_timeout=0.05) as plugin:
+        held = Runner(plugin.call, "hold")
+        world.gate.await_entered()
+        plugin.upgrade(world.module(2), manifest(2))
+        stuck = Runner(plugin.call, "loop")
+        eventually(lambda: plugin.stats().in_flight == {1: 1, 2: 1})
+        closing = Runner(plugin.close)
+        with pytest.raises(hotswap.CallInterrupted):
+            stuck.value()
+        assert closing.running
+        world.gate.open.set()
+        closing.value()
+        assert held.value() == 1
+
+
+def test_a_plugin_dropped_without_close_leaves_no_thread_and_no_version(world: World) -> None:
+    plugin = HotReloadablePlugin("p", world.module(1), manifest(1), ports=world.ports)
+    plugin.prepare_upgrade(world.module(2), manifest(2))
+    with pytest.raises(hotswap.CallTrapped):
+        plugin.call("trap")
+    version = weakref.ref(plugin._protocol.current.value.code)
+    with pytest.warns(ResourceWarning, match="dropped without close"):
+        del plugin
+        for _ in range(3):
+            gc.collect()
+    eventually(lambda: not any("hotswap-mend" in thread.name for thread in threading.enumerate()))
+    gc.collect()
+    assert version() is None
 
 
 def test_close_drains_detached_versions_too(world: World) -> None:
@@ -458,6 +528,22 @@ def test_a_held_call_is_served_before_the_next_gate_stops_it(world: World) -> No
         plugin.upgrade(world.module(3), manifest(3, max_instances=1))
         assert first.value() == 1
         assert {call.value() for call in waiting} <= {2, 3}
+
+
+def test_an_interrupt_stops_no_call_that_was_held_and_is_not_inside_yet(world: World) -> None:
+    """EXCLUSIVE with INTERRUPT: calls that an earlier gate held go to the new version, not into the interrupted one."""
+    with world.plugin(
+        max_instances=1, cutover=Cutover.EXCLUSIVE, on_drain_timeout=OnDrainTimeout.INTERRUPT, drain_timeout=0.05
+    ) as plugin:
+        stuck = Runner(plugin.call, "loop")
+        eventually(lambda: plugin.stats().in_flight == {1: 1})
+        waiting = Runner(plugin.call, "version")
+        eventually(lambda: plugin.stats().waiting == 1)
+        plugin._protocol._waiters[0].held = True
+        plugin.upgrade(world.module(2), manifest(2, max_instances=1))
+        with pytest.raises(hotswap.CallInterrupted):
+            stuck.value()
+        assert waiting.value() == 2
 
 
 # -- instances lost to traps -----------------------------------------------------------------------------------

@@ -86,9 +86,15 @@ class Core:
                     waiter.parker.park(left)
                     left = self._look(waiter)
             finally:
-                self._leave(waiter)
+                try:
+                    self._leave(waiter)
+                except BaseException:
+                    self._leave(waiter)
+                    raise
         except BaseException:
-            waiter.lease = None  # it may have been served already: then the finalizer takes the lease home
+            if waiter.lease is not None:  # it was served already
+                lease, waiter.lease = waiter.lease, None
+                self.release(lease)
             raise
         return waiter.lease
 
@@ -109,7 +115,8 @@ class Core:
 
     @locked
     def _leave(self, waiter: Waiter) -> None:
-        self._parked.remove(waiter.parker)
+        if waiter.parker in self._parked.copy():
+            self._parked.remove(waiter.parker)
         if waiter in self._waiters:
             self._waiters.remove(waiter)
         self._settle()
@@ -162,7 +169,7 @@ class Core:
     def _retire(self, version: Version) -> None:
         """No new admissions. Refines: retire."""
         version.attention.value = True
-        if version not in self._retired:
+        if version.live.value and version not in self._retired:
             self._retired.append(version)
 
     def _reinstate(self, version: Version) -> None:

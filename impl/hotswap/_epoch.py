@@ -5,8 +5,9 @@ The plugins here do not count their calls with it: a lease is its own count (`_c
 Rules. `enter` reads the epoch and counts the guard in one critical section, so that a guard can never count for an
 epoch that was drained before it entered. Epoch numbers never repeat: the counts are kept by number, and a
 count that reaches zero is forgotten. A guard that is dropped releases, from its finalizer, which may run
-anywhere, also inside a critical section of the same tracker: so it takes no lock. It puts its epoch into a bag
-and wakes the waiters; whoever looks next, under the lock, subtracts it.
+anywhere, also inside a critical section of the same tracker: so a release takes no lock. It hands in what the guard
+holds and wakes the waiters; whoever looks next, under the lock, subtracts it. What a guard holds is a bag of one,
+emptied in the same step in which its count is known to have been subtracted; so handing it in twice does no harm.
 """
 
 from __future__ import annotations
@@ -25,16 +26,13 @@ class EpochGuard:
 
     def __init__(self, tracker: EpochTracker) -> None:
         self._tracker = tracker
-        self._held: Bag[int] = tracker._sync.bag(())  # noqa: SLF001  holds the epoch until it is released
+        self._held: Bag[int] = tracker._sync.bag(())  # noqa: SLF001  its epoch, until it is released
         self.epoch = tracker._count(self._held)  # noqa: SLF001
 
     def release(self) -> None:
         """Give the reference back. A second release does nothing, from whatever thread."""
-        try:
-            epoch = self._held.pop()
-        except IndexError:
-            return
-        self._tracker._release(epoch)  # noqa: SLF001
+        if len(self._held):
+            self._tracker._release(self._held)  # noqa: SLF001
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +55,7 @@ class EpochTracker:
         self._lock = sync.lock()
         self._current = sync.atomic(0)
         self._refs: dict[int, int] = {}
-        self._released: Bag[int] = sync.bag(())
+        self._released: Bag[Bag[int]] = sync.bag(())
         self._parked: Bag[Parker] = sync.bag(())
 
     @property
@@ -98,25 +96,26 @@ class EpochTracker:
 
     def _count(self, held: Bag[int]) -> int:
         with self._lock:
+            self._settle()
             epoch = self._current.value
             self._refs[epoch] = self._refs.get(epoch, 0) + 1
             held.append(epoch)
             return epoch
 
-    def _release(self, epoch: int) -> None:
+    def _release(self, held: Bag[int]) -> None:
         """Linearizes at the append. Takes no lock: finalizers call it."""
-        self._released.append(epoch)
+        self._released.append(held)
         for parker in self._parked.copy():
             parker.unpark()
 
     def _settle(self) -> None:
-        while True:
-            try:
-                epoch = self._released.pop()
-            except IndexError:
-                return
-            left = self._refs[epoch] - 1
-            if left:
-                self._refs[epoch] = left
-            else:
-                del self._refs[epoch]
+        """Subtract what was handed in. No call stands between the subtraction and the step that empties the bag."""
+        for held in self._released.copy():
+            for epoch in held.copy():
+                left = self._refs[epoch] - 1
+                if left:
+                    self._refs[epoch] = left
+                else:
+                    del self._refs[epoch]
+                held.pop()
+            self._released.remove(held)

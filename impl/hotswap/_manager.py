@@ -15,14 +15,14 @@ from hotswap._state import HotReloadStats
 class HotReloadManager:
     """Registers, finds, upgrades and unregisters plugins. Thread-safe.
 
-    The lock guards the two maps only; plugins are made and closed outside it.
+    The lock guards changes of the two maps only; plugins are made and closed outside it, and reading takes no lock.
     """
 
     def __init__(self, *, ports: Ports = REAL_PORTS) -> None:
         self._ports = ports
         self._lock = ports.sync.lock()
         self._plugins: dict[str, HotReloadablePlugin] = {}
-        self._taken: set[str] = set()  # names, from the start of register to the end of unregister
+        self._taken: dict[str, object] = {}  # who took the name: from the start of register to the end of unregister
         self._closed = False
 
     def register(self, name: str, wasm: Wasm, manifest: Manifest, **options: Any) -> HotReloadablePlugin:
@@ -30,30 +30,32 @@ class HotReloadManager:
 
         Raises `AlreadyRegistered`, `PluginClosed` (the manager is), and what making the plugin raises.
         """
-        with self._lock:
-            self._refuse_closed()
-            if name in self._taken:
-                raise AlreadyRegistered(f"plugin {name!r} is registered already; upgrade it, or unregister it first")
-            self._taken.add(name)
+        token = object()
+        plugin: HotReloadablePlugin | None = None
         try:
-            plugin = HotReloadablePlugin(name, wasm, manifest, ports=self._ports, **options)
-            try:
-                with self._lock:
-                    self._refuse_closed()
-                    self._plugins[name] = plugin
-            except BaseException:
-                plugin.close()
-                raise
-        except BaseException:
             with self._lock:
-                if name not in self._plugins:
-                    self._taken.discard(name)
+                self._refuse_closed()
+                if name in self._taken:
+                    raise AlreadyRegistered(
+                        f"plugin {name!r} is registered already; upgrade it, or unregister it first"
+                    )
+                self._taken[name] = token
+            plugin = HotReloadablePlugin(name, wasm, manifest, ports=self._ports, **options)
+            with self._lock:
+                self._refuse_closed()
+                self._plugins[name] = plugin
+        except BaseException:
+            if plugin is not None:
+                plugin.close()
+            with self._lock:
+                if self._taken.get(name) is token:
+                    del self._taken[name]
+                    self._plugins.pop(name, None)
             raise
         return plugin
 
     def get(self, name: str) -> HotReloadablePlugin | None:
-        with self._lock:
-            return self._plugins.get(name)
+        return self._plugins.get(name)
 
     def __getitem__(self, name: str) -> HotReloadablePlugin:
         """Raises `PluginNotFound`."""
@@ -73,18 +75,14 @@ class HotReloadManager:
         plugin.close()
         with self._lock:
             if self._plugins.get(name) is plugin:
-                del self._plugins[name]
-                self._taken.discard(name)
+                del self._plugins[name], self._taken[name]
 
     def list(self) -> list[str]:
         """The registered names, sorted."""
-        with self._lock:
-            return sorted(self._plugins)
+        return sorted(self._plugins.copy())
 
     def all_stats(self) -> dict[str, HotReloadStats]:
-        with self._lock:
-            plugins = dict(self._plugins)
-        return {name: plugin.stats() for name, plugin in sorted(plugins.items())}
+        return {name: plugin.stats() for name, plugin in sorted(self._plugins.copy().items())}
 
     def close(self) -> None:
         """Unregister every plugin; the manager takes no more."""

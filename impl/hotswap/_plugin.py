@@ -7,7 +7,8 @@ import os
 import sys
 import traceback
 import warnings
-from types import TracebackType
+from dataclasses import replace
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from hotswap._errors import Overloaded, Reentrant
@@ -18,7 +19,7 @@ from hotswap._runtime import WasmRuntime
 from hotswap._state import Cutover, HotReloadState, HotReloadStats, OnDrainTimeout
 from hotswap._threads import MONOTONIC, THREADS
 from hotswap._upgrade import Policy, Upgrades, fill, load
-from hotswap._version import Lease, Version
+from hotswap._version import Attempt, Lease, Version
 
 Wasm = bytes | bytearray | memoryview | str | os.PathLike[str]
 Manifest = PluginManifest | str | os.PathLike[str]
@@ -155,7 +156,7 @@ class HotReloadablePlugin:
         """
         self._refuse_reentrant("prepare_upgrade")
         manifest = load_manifest(manifest)
-        self._upgrades.prepare(wasm, manifest, allow_downgrade=allow_downgrade, allow_rebuild=allow_rebuild)
+        self._upgrades.prepare(Attempt(), wasm, manifest, allow_downgrade=allow_downgrade, allow_rebuild=allow_rebuild)
 
     def execute_upgrade(self) -> None:
         """Cut over to the prepared candidate; returns when the old version is reclaimed (DETACH excepted).
@@ -164,15 +165,26 @@ class HotReloadablePlugin:
         `DrainTimeout` (rolled back), `PluginClosed`.
         """
         self._refuse_reentrant("execute_upgrade")
-        policy = Policy(self._cutover, self._on_drain_timeout, self._drain_timeout, self._max_detached)
-        self._upgrades.execute(policy)
+        self._upgrades.execute(self._policy())
 
     def upgrade(
         self, wasm: Wasm, manifest: Manifest, *, allow_downgrade: bool = False, allow_rebuild: bool = False
     ) -> None:
-        """Prepare and execute."""
-        self.prepare_upgrade(wasm, manifest, allow_downgrade=allow_downgrade, allow_rebuild=allow_rebuild)
-        self.execute_upgrade()
+        """Prepare and execute this candidate and no other. Raises what the two raise; a failure leaves nothing."""
+        self._refuse_reentrant("upgrade")
+        manifest, prepared = load_manifest(manifest), Attempt()
+        try:
+            self._upgrades.prepare(
+                prepared, wasm, manifest, allow_downgrade=allow_downgrade, allow_rebuild=allow_rebuild
+            )
+            self._upgrades.execute(self._policy(), prepared)
+        except BaseException as error:
+            try:
+                self._upgrades.withdraw(prepared, error)
+            except BaseException:
+                self._upgrades.withdraw(prepared, error)
+                raise
+            raise
 
     def cancel_upgrade(self) -> bool:
         """True if a prepare (done, or still at work on another thread) was cancelled, False if there was none.
@@ -202,8 +214,10 @@ class HotReloadablePlugin:
 
     def __del__(self) -> None:
         protocol = getattr(self, "_protocol", None)
-        if protocol is not None and not protocol.closed.value:
-            protocol.abandon()
+        if protocol is None:
+            return
+        protocol.abandon()
+        if not protocol.closed.value:
             warnings.warn(f"plugin {protocol.name!r} was dropped without close()", ResourceWarning, stacklevel=2)
 
     # -- observation --------------------------------------------------------------------------------------------
@@ -231,10 +245,20 @@ class HotReloadablePlugin:
         self._drain_timeout = _seconds("drain_timeout", seconds)
 
     def stats(self) -> HotReloadStats:
-        return self._protocol.stats()
+        """The counts at this moment. Takes no lock."""
+        protocol = self._protocol
+        return replace(
+            protocol.book.value,
+            in_flight=MappingProxyType(protocol.in_flight()),
+            waiting=protocol.waiting,
+            discarded_instances=protocol.discarded,
+        )
 
     def __repr__(self) -> str:
         return f"<HotReloadablePlugin {self.name!r} {self.manifest.plugin.version} {self.state.name}>"
+
+    def _policy(self) -> Policy:
+        return Policy(self._cutover, self._on_drain_timeout, self._drain_timeout, self._max_detached)
 
     def _refuse_reentrant(self, what: str) -> None:
         """A thread inside one of this plugin's calls (a host function, a signal handler) would wait for itself.
@@ -256,6 +280,7 @@ _OPERATIONS = {
     for operation in (
         HotReloadablePlugin.call,
         HotReloadablePlugin.call_bytes,
+        HotReloadablePlugin.upgrade,
         HotReloadablePlugin.prepare_upgrade,
         HotReloadablePlugin.execute_upgrade,
         HotReloadablePlugin.cancel_upgrade,

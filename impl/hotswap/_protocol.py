@@ -1,4 +1,4 @@
-"""Who may change which version calls enter: ownership of an upgrade, its phases, drain, reclaim and close.
+"""Who may change which version calls enter: ownership of an upgrade, its phases, and close.
 The phases, and what leads from one to the next (a refused request changes nothing):
 
     ACTIVE ── claim ──► PREPARING_UPGRADE ── cancel, abort ──► ACTIVE
@@ -26,18 +26,18 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from hotswap._core import Core
 from hotswap._errors import Busy, PluginClosed, UpgradeCancelled, WrongState
+from hotswap._lifecycle import Lifecycle
 from hotswap._locked import locked
 from hotswap._ports import Clock, Code, Instance, Sync
 from hotswap._state import Cutover, HotReloadState, HotReloadStats
-from hotswap._version import Attempt, Lease, Version
+from hotswap._version import Attempt, Version
 
 if TYPE_CHECKING:
     from hotswap._manifest import PluginManifest
 
 
-class HotReloadProtocol(Core):
+class HotReloadProtocol(Lifecycle):
     """One plugin's protocol: S4, S5, S6, S7 and L1 on top of the core. Refines the spec's upgrade level."""
 
     def __init__(self, name: str, first: Version, sync: Sync, clock: Clock) -> None:
@@ -46,7 +46,6 @@ class HotReloadProtocol(Core):
         self.book = sync.atomic(HotReloadStats())
         self._owner: Attempt | None = None
         self._versions = first.id  # the latest id
-        self._discarded = 0
 
     # -- ownership ---------------------------------------------------------------------------------------------
 
@@ -70,11 +69,11 @@ class HotReloadProtocol(Core):
         attempt.candidate, candidate.live.value = candidate, True
 
     @locked
-    def cancel(self) -> Attempt | None:
-        """End an attempt that has not begun to execute; its candidate is the caller's to reclaim. Raises `Busy`."""
+    def cancel(self) -> bool:
+        """End an attempt that has not begun to execute; False if there is none. Raises `Busy`."""
         attempt, book = self._owner, self.book.value
         if attempt is None:
-            return None
+            return False
         if self.phase.value is not HotReloadState.PREPARING_UPGRADE:
             raise Busy(f"plugin {self.name!r}: the upgrade has begun to execute and can no longer be cancelled")
         book = replace(book, cancelled_upgrades=book.cancelled_upgrades + 1)
@@ -85,23 +84,26 @@ class HotReloadProtocol(Core):
         except BaseException:
             self._drop_candidate(attempt)
             raise
-        return attempt
+        return True
 
     # -- execution ---------------------------------------------------------------------------------------------
 
     @locked
-    def begin(self, attempt: Attempt, cutover: Cutover) -> tuple[Version, Version]:
-        """Take over a prepared attempt with a token of one's own: the old version and the candidate.
+    def begin(self, attempt: Attempt, cutover: Cutover, prepared: Attempt | None = None) -> tuple[Version, Version]:
+        """Take over a prepared attempt (any, or that one) with a token of one's own: old version and candidate.
 
-        Raises `WrongState` when nothing is prepared, `Busy` when it is still being prepared or already executes.
+        Raises `WrongState` when nothing is prepared, `Busy` when it is still being prepared or already executes,
+        `UpgradeCancelled` when that one was cancelled.
         """
         self._refuse_closed()
+        if prepared is not None:
+            self._refuse_lost(prepared)
         if self._owner is None:
             raise WrongState(f"plugin {self.name!r} has no prepared upgrade; call prepare_upgrade first")
         old, candidate = self.current.value, self._owner.candidate
         if self.phase.value is not HotReloadState.PREPARING_UPGRADE or candidate is None:
             raise self._busy()
-        attempt.old, attempt.candidate, self._owner = old, candidate, attempt
+        attempt.old, attempt.candidate, self._owner, self._kept = old, candidate, attempt, old
         if cutover is Cutover.EXCLUSIVE:
             self.phase.value = HotReloadState.DRAINING
             self._shut_gate()
@@ -121,39 +123,55 @@ class HotReloadProtocol(Core):
     def publish(self, old: Version, candidate: Version) -> None:
         """New calls get the candidate. Linearizes at the store to `current`. Refines: publish."""
         self._refuse_closed()
+        candidate.attention.value = True  # until those who wait are served: no newcomer passes
         self.current.value = candidate
         self._retire(old)
-        self._open_gate()
         self._settle()
 
     @locked
-    def commit(self, attempt: Attempt, drain_us: int) -> None:
-        """The attempt has succeeded; from here on nothing rolls it back. Raises `PluginClosed`."""
+    def interrupt(self, old: Version) -> None:
+        """Stop the calls inside `old`. Who is held waits for the new version instead of being let in to be stopped."""
         self._refuse_closed()
-        book = self.book.value
+        for waiter in self._waiters:
+            waiter.held = False
+        old.code.interrupt(True)
+
+    @locked
+    def commit(self, attempt: Attempt, drain_us: int) -> None:
+        """The attempt has succeeded; from here on nothing rolls it back. Raises `PluginClosed`.
+
+        EXCLUSIVE publishes with the same stores: it is committed exactly if calls can have run on the candidate.
+        """
+        self._refuse_closed()
+        book, candidate = self.book.value, attempt.candidate or self.current.value
         book = replace(
             book,
             successful_upgrades=book.successful_upgrades + 1,
             total_drain_time_us=book.total_drain_time_us + drain_us,
             max_drain_time_us=max(book.max_drain_time_us, drain_us),
         )
-        self.book.value, attempt.decided = book, True
+        candidate.attention.value = True
+        self.current.value = candidate
+        self.book.value, attempt.decided, self._kept = book, True, None
         self.phase.value = HotReloadState.UPGRADE_COMPLETE
+        self._open_gate()
+        self._settle()
 
     @locked
     def abort(self, attempt: Attempt, reason: str) -> bool:
         """Put everything back as it was before the attempt (S4) and count it; False if it is not to be undone."""
-        if self._owner is not attempt or attempt.decided:
+        if self._owner is not attempt or attempt.decided or self.closed.value:
             return False
         executed = attempt.old is not None
         if attempt.old is not None:
+            attempt.old.code.interrupt(False)
             self._reinstate(attempt.old)
             self.current.value = attempt.old
             self._open_gate()
         self._drop_candidate(attempt)
         self._settle()
         book = self._failed(reason)
-        self.book.value, attempt.decided = book, True
+        self.book.value, attempt.decided, self._kept = book, True, None
         self._owner = attempt if executed else None
         self.phase.value = HotReloadState.ROLLED_BACK if executed else HotReloadState.ACTIVE
         return True
@@ -161,7 +179,9 @@ class HotReloadProtocol(Core):
     @locked
     def finish(self, attempt: Attempt) -> None:
         """The attempt is over, whichever way it was decided; the next one may begin (L1)."""
-        if self._owner is attempt and attempt.decided:
+        if self._owner is attempt and attempt.decided and not self.closed.value:
+            self._open_gate()
+            self._settle()
             self._owner = None
             self.phase.value = HotReloadState.ACTIVE
 
@@ -175,16 +195,18 @@ class HotReloadProtocol(Core):
             self.phase.value = HotReloadState.CLOSED
         if self._owner is not None:
             self._drop_candidate(self._owner)
-            self._owner = None
+            self._owner = self._kept = None
         self._retire(self.current.value)
         self._open_gate()
         self._settle()
         self.wake()
 
     def abandon(self) -> None:
-        """The plugin is dropped without a close, so nobody is inside: its leases need not go home any more."""
-        for version in [*self._retired, self.current.value]:
-            version.live.value = False
+        """The plugin is dropped, so nobody is inside: its leases need not go home any more."""
+        candidate = self._owner.candidate if self._owner is not None else None
+        for version in [*self._retired, self.current.value, candidate]:
+            if version is not None:
+                version.live.value = False
 
     def _drop_candidate(self, attempt: Attempt) -> None:
         if attempt.candidate is not None:
@@ -207,94 +229,3 @@ class HotReloadProtocol(Core):
     def _busy(self) -> Busy:
         phase = self.phase.value.name
         return Busy(f"plugin {self.name!r} is {phase}: another attempt owns the upgrade; wait for it, or cancel it")
-
-    # -- drain and reclaim -------------------------------------------------------------------------------------
-
-    def await_drain(self, version: Version, timeout: float | None, *, closing: bool = False) -> bool:
-        """Wait until nothing is in flight on a retired `version`; False after `timeout` seconds (None: no limit).
-
-        Raises `PluginClosed` when the plugin closes meanwhile, unless it is the one who closes that waits.
-        """
-        parker = self._sync.parker()
-        deadline = None if timeout is None else self._clock.now() + timeout
-        try:
-            self._parked.append(parker)
-            while not self._drained(version, closing):
-                left = None if deadline is None else deadline - self._clock.now()
-                if left is not None and left <= 0:
-                    return False
-                parker.park(left)
-            return True
-        finally:
-            self._parked.remove(parker)
-
-    @locked
-    def _drained(self, version: Version, closing: bool) -> bool:
-        self._settle()
-        if not closing:
-            self._refuse_closed()
-        return version.drained
-
-    @locked
-    def reclaim(self, version: Version) -> list[Lease]:
-        """The leases of a retired and drained version, whose instances the caller closes before it says `forget`.
-
-        None while calls are in flight, nor while an attempt could still roll back to it: nothing is reclaimed before
-        the commit. An interrupted caller may ask again; each instance closes once only (S3).
-        """
-        self._settle()
-        owner = self._owner
-        undecided = owner is not None and owner.old is version and not owner.decided
-        if undecided or version not in self._retired or not version.drained:
-            return []
-        version.live.value = False
-        return [*version.gathered, *version.tombs.copy()]
-
-    @locked
-    def forget(self, version: Version) -> None:
-        """The instances of a reclaimed version are closed."""
-        if version in self._retired and not version.live.value:
-            self._retired.remove(version)
-
-    # -- instances lost to traps, and their replacements -------------------------------------------------------
-
-    @locked
-    def bury(self, lease: Lease) -> None:
-        """Keep the place of a discarded instance by its `dead` lease, so that the drain counts it."""
-        self._discarded += 1
-        lease.version.tombs.append(lease)
-        self._settle()
-
-    @locked
-    def wants_instances(self) -> Version | None:
-        """The current version, if some of its instances were discarded."""
-        version = self.current.value
-        return version if len(version.tombs) and version not in self._retired else None
-
-    @locked
-    def revive(self, version: Version, instance: Instance) -> bool:
-        """Put a new instance in the place of a discarded one; False if there is no use for it any more."""
-        if version in self._retired or not version.live.value or not len(version.tombs):
-            return False
-        lease = version.tombs.pop()
-        lease.instance, lease.dead = instance, False
-        version.free.append(lease)
-        self._settle()
-        return True
-
-    # -- observation -------------------------------------------------------------------------------------------
-
-    @locked
-    def retired(self) -> list[Version]:
-        """Versions retired and not yet reclaimed, oldest first."""
-        return list(self._retired)
-
-    @locked
-    def stats(self) -> HotReloadStats:
-        versions = {version.id: version.in_flight for version in [*self._retired, self.current.value]}
-        return replace(
-            self.book.value,
-            in_flight=MappingProxyType(versions),
-            waiting=len(self._waiters),
-            discarded_instances=self._discarded,
-        )

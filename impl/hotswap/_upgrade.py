@@ -67,9 +67,11 @@ class Upgrades:
 
     # -- prepare ------------------------------------------------------------------------------------------------
 
-    def prepare(self, wasm: object, manifest: PluginManifest, *, allow_downgrade: bool, allow_rebuild: bool) -> None:
+    def prepare(
+        self, attempt: Attempt, wasm: object, manifest: PluginManifest, *, allow_downgrade: bool, allow_rebuild: bool
+    ) -> None:
         """Compile, check, instantiate, initialise and probe, while the old version serves."""
-        protocol, attempt, made = self._protocol, Attempt(), list[Instance]()
+        protocol, made = self._protocol, list[Instance]()
         claimed = False
         try:
             protocol.claim(attempt)
@@ -96,6 +98,10 @@ class Upgrades:
             raise
         self._ports.trace("upgrade_prepared", plugin=protocol.name, version=manifest.plugin.version)
 
+    def withdraw(self, prepared: Attempt, error: BaseException) -> None:
+        """What was prepared will not be executed by the one who asked for both; nothing if it is not his any more."""
+        self._drop(prepared, [], error)
+
     def _drop(self, attempt: Attempt, made: list[Instance], error: BaseException) -> bool:
         """Undo a prepare; False if there was nothing to undo, since a cancel or a close came first."""
         undone = self._protocol.abort(attempt, type(error).__name__)
@@ -108,21 +114,24 @@ class Upgrades:
 
     # -- execute ------------------------------------------------------------------------------------------------
 
-    def execute(self, policy: Policy) -> None:
-        """Cut over to the prepared candidate. Raises `DrainTimeout`, `Busy`, `WrongState`, `PluginClosed`."""
+    def execute(self, policy: Policy, prepared: Attempt | None = None) -> None:
+        """Cut over to what is prepared (or to that only).
+
+        Raises `DrainTimeout`, `Busy`, `WrongState`, `PluginClosed`, `UpgradeCancelled`.
+        """
         protocol, attempt = self._protocol, Attempt()
         failure: BaseException | None = None
         try:
-            old, candidate = protocol.begin(attempt, policy.cutover)
+            old, candidate = protocol.begin(attempt, policy.cutover, prepared)
             started = self._ports.clock.now()
             if policy.cutover is Cutover.OVERLAP:
-                self._publish(old, candidate)
+                protocol.publish(old, candidate)
+                self._ports.trace("version_published", plugin=protocol.name, old=old.id, new=candidate.id)
                 protocol.enter(HotReloadState.DRAINING)
             if not protocol.await_drain(old, policy.drain_timeout):
                 self._overdue(attempt, old, policy, started)
             if policy.cutover is Cutover.EXCLUSIVE:
                 protocol.enter(HotReloadState.SWAPPING)
-                self._publish(old, candidate)
             self._commit(attempt, started)
         except BaseException as error:
             failure = error
@@ -133,10 +142,6 @@ class Upgrades:
             except BaseException:
                 self._end(attempt, failure)
                 raise
-
-    def _publish(self, old: Version, candidate: Version) -> None:
-        self._protocol.publish(old, candidate)
-        self._ports.trace("version_published", plugin=self._protocol.name, old=old.id, new=candidate.id)
 
     def _commit(self, attempt: Attempt, started: float) -> None:
         if not attempt.decided:
@@ -156,10 +161,11 @@ class Upgrades:
         if policy.on_drain_timeout is OnDrainTimeout.INTERRUPT:
             if policy.cutover is Cutover.OVERLAP:
                 self._commit(attempt, started)  # the decision to interrupt; what will not leave is detached
-            old.code.interrupt(True)
+            protocol.interrupt(old)
             if protocol.await_drain(old, INTERRUPT_GRACE_S) or attempt.decided:
                 return
             why = f"; nor within {INTERRUPT_GRACE_S:g} s of being interrupted"
+        protocol.confirm(attempt)  # a close that came first is what the upgrader is told
         raise DrainTimeout(
             f"plugin {protocol.name!r}: expected the calls on the old version to end within "
             f"{policy.drain_timeout:g} s, found {old.in_flight} still in flight{why}; the old version serves on. "
@@ -170,7 +176,6 @@ class Upgrades:
         """Roll back if it failed, reclaim, and let the next attempt begin."""
         try:
             if failure is not None and attempt.old is not None and not attempt.decided:
-                attempt.old.code.interrupt(False)
                 if self._protocol.abort(attempt, type(failure).__name__):
                     self._ports.trace("upgrade_rolled_back", plugin=self._protocol.name, failure=type(failure).__name__)
                 self.replace_instances()
@@ -182,16 +187,29 @@ class Upgrades:
         """Of the two versions of an attempt, one may be retired now: reclaim it, at once or when its calls end."""
         if self._protocol.closed.value:
             return  # close drains and reclaims every version
-        for version in (attempt.old, attempt.candidate):
-            if version is not None and version in self._protocol.retired() and not self.reclaim(version):
-                self._ports.sync.spawn(partial(self._reap, version), f"hotswap-reap-{self._protocol.name}-{version.id}")
+        self._sweep()
+        for version in self._protocol.retired():
+            if version is attempt.old or version is attempt.candidate:
+                self._spawn(partial(self._reap, version), f"hotswap-reap-{self._protocol.name}-{version.id}")
+
+    def _sweep(self) -> None:
+        """Reclaim whatever can be; a version that still has calls in flight is left alone."""
+        for version in self._protocol.retired():
+            self.reclaim(version)
+
+    def _spawn(self, work: Callable[[], None], name: str) -> None:
+        """A process that can start no thread does without: the next sweep, or close, sees to what was to be done."""
+        try:
+            self._ports.sync.spawn(work, name)
+        except RuntimeError as error:
+            self._ports.trace("thread_refused", plugin=self._protocol.name, thread=name, error=str(error))
 
     def _reap(self, version: Version) -> None:
         self._protocol.await_drain(version, None, closing=True)
         self.reclaim(version)
 
-    def reclaim(self, version: Version) -> bool:
-        """Close the instances of a retired and drained version, once; False if it still has calls in flight."""
+    def reclaim(self, version: Version) -> None:
+        """Close the instances of a retired version, once, if nothing is in flight."""
         with self._reclaiming:
             leases = self._protocol.reclaim(version)
             for lease in leases:
@@ -199,18 +217,19 @@ class Upgrades:
             self._protocol.forget(version)
         if leases:
             self._ports.trace("version_reclaimed", plugin=self._protocol.name, version=version.id)
-        return not version.live.value
 
     # -- cancel and close ---------------------------------------------------------------------------------------
 
     def cancel(self) -> bool:
         """True if an attempt was cancelled, False if there was none. Raises `Busy` once execute has begun."""
-        attempt = self._protocol.cancel()
-        if attempt is None:
-            return False
-        if attempt.candidate is not None:
-            self.reclaim(attempt.candidate)
-        return True
+        try:
+            return self._protocol.cancel()
+        finally:
+            try:
+                self._sweep()
+            except BaseException:
+                self._sweep()
+                raise
 
     def close(self, drain_timeout: float) -> None:
         """Stop admissions, drain every version, reclaim. What still runs after `drain_timeout` is interrupted."""
@@ -222,14 +241,15 @@ class Upgrades:
             raise
         deadline = clock.now() + drain_timeout
         for version in protocol.retired():
-            if not protocol.await_drain(version, max(0.0, deadline - clock.now()), closing=True):
-                version.code.interrupt(True)
-                protocol.await_drain(version, None, closing=True)
+            protocol.await_drain(version, max(0.0, deadline - clock.now()), closing=True)
+        for version in protocol.retired():
+            version.code.interrupt(True)  # all of them, before one is waited for without a limit
+        for version in protocol.retired():
+            protocol.await_drain(version, None, closing=True)
         protocol.current.value.code.interrupt(True)  # no call is inside; but a new instance may be initialising
         with self._mending:
             pass
-        for version in protocol.retired():
-            self.reclaim(version)  # if another close or a reaper is at it, this waits until it is done
+        self._sweep()  # if another close or a reaper is at it, this waits until it is done
         self._ports.trace("plugin_closed", plugin=protocol.name)
 
     # -- instances lost to traps --------------------------------------------------------------------------------
@@ -237,7 +257,7 @@ class Upgrades:
     def replace_instances(self) -> None:
         """See to it that discarded instances of the current version are replaced, on a thread of their own."""
         if not self._at_it.value and self._protocol.wants_instances() is not None:
-            self._ports.sync.spawn(self._mend, f"hotswap-mend-{self._protocol.name}")
+            self._spawn(self._mend, f"hotswap-mend-{self._protocol.name}")
 
     def _mend(self) -> None:
         with self._mending:
@@ -247,6 +267,7 @@ class Upgrades:
                     instance = version.code.instantiate(probe=False)
                     if not self._protocol.revive(version, instance):
                         instance.close()
+                    self.last_failure = None
             except HotswapError as error:
                 self.last_failure = error  # the next call that finds no instance starts another try
                 return

@@ -89,7 +89,8 @@ class Lease:
     def __del__(self) -> None:
         version = getattr(self, "version", None)  # unset if Ctrl-C struck `__init__`
         if version is not None and version.live.value:
-            version.home_of(self).append(Lease(version, self.instance, self.dead))
+            lease = Lease(version, self.instance, self.dead or self.instance.broken)
+            version.home_of(lease).append(lease)
             version.wake()
 
 

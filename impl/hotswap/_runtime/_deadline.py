@@ -120,3 +120,8 @@ class Deadline:
         """0 for the answer of this round, 1 for every other item."""
         answer = _GO_ON if self.reason is None else _STOP
         return 0 if position == answer else 1
+
+
+def delete_store(store: wasmtime.Store) -> None:
+    """Close a store for good. Its own `close` may, when Ctrl-C strikes between its two steps, free it twice."""
+    ffi.wasmtime_store_delete(store._consume())  # noqa: SLF001

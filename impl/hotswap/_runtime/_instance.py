@@ -8,6 +8,7 @@ stopped, or was left by any exception after it entered the wasm leaves the insta
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -25,7 +26,7 @@ from hotswap._errors import (
 )
 from hotswap._ports import Number, Value
 from hotswap._runtime._census import CENSUS
-from hotswap._runtime._deadline import Deadline, StopFlag, StopReason
+from hotswap._runtime._deadline import Deadline, StopFlag, StopReason, delete_store
 from hotswap._runtime._ticker import TICKER
 from hotswap._runtime._values import Converter, convert_arguments, converters_for
 from hotswap._signature import Signature
@@ -67,16 +68,16 @@ class WasmInstance:
         self._table = table
         self._timeout_s = limits.timeout_ms / 1000
         self._fuel = limits.fuel_limit
-        self._closed = False
-        CENSUS.enter()
+        self._exits = ExitStack()
         try:
+            CENSUS.enter()
+            self._exits.callback(CENSUS.leave)
             TICKER.enter()
-        except BaseException:
-            CENSUS.leave()
-            raise
-        self._store = wasmtime.Store(engine)
-        self._deadline = Deadline(self._store, interrupted)
-        try:
+            self._exits.callback(TICKER.leave)
+            self._store = wasmtime.Store(engine)
+            self._deadline = Deadline(self._store, interrupted)
+            self._exits.callback(self._deadline.close)
+            self._exits.callback(delete_store, self._store)
             self._store.set_limits(
                 memory_size=limits.memory_limit_mb << 20,
                 table_elements=_MAX_TABLE_ELEMENTS,
@@ -99,10 +100,12 @@ class WasmInstance:
             raise BadArgument(f"{func}{export.signature}: expected a function of i32, i64, f32 and f64 only")
         converted = convert_arguments(func, export.signature, export.converters, args)
         self._arm()
+        self.broken = True  # until the call is known to have come back
         try:
             result = self._functions[func](self._store, *converted)
         except BaseException as error:  # noqa: BLE001  raised again, typed
             self._fail(func, error)
+        self.broken = False
         self._raise_pending()
         return tuple(result) if isinstance(result, list) else result
 
@@ -117,10 +120,12 @@ class WasmInstance:
         if len(data) > _MAX_BYTES:
             raise BadArgument(f"{func}: expected at most {_MAX_BYTES} bytes, found {len(data)}")
         self._arm()
+        self.broken = True
         try:
             result = self._exchange(memory, func, data)
         except BaseException as error:  # noqa: BLE001  raised again, typed
             self._fail(func, error)
+        self.broken = False
         self._raise_pending()
         return result
 
@@ -131,15 +136,10 @@ class WasmInstance:
         return answer
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._store.close()
-            self._deadline.close()
-            TICKER.leave()
-            CENSUS.leave()
+        self._exits.pop_all().close()
 
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True) and hasattr(self, "_deadline"):
+        if hasattr(self, "_exits"):
             self.close()
 
     def _export(self, func: str) -> Export:
