@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hotswap import Cutover, EpochGuard, HotReloadablePlugin, PluginClosed
+from hotswap._ports import Clock
 from hotswap._protocol import HotReloadProtocol
 from hotswap._threads import MONOTONIC, THREADS
 from hotswap._version import Attempt, Lease, Version, Waiter
@@ -16,13 +17,23 @@ from hotswap.testing import FakeModule, FakeRuntime
 from worlds import FakeWorld, Runner, eventually, manifest
 
 
-def a_core(instances: int = 2) -> HotReloadProtocol:
+class Hand:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+
+def a_core(instances: int = 2, clock: Clock = MONOTONIC) -> HotReloadProtocol:
     runtime = FakeRuntime()
     code = runtime.load(FakeModule({"f": lambda: 1}), manifest(1))
     made = [code.instantiate(probe=False) for _ in range(instances)]
     version = Version(1, code, manifest(1), made, THREADS)
     version.live.value = True
-    return HotReloadProtocol("p", version, THREADS, MONOTONIC)
+    return HotReloadProtocol("p", version, THREADS, clock)
 
 
 def executing(core: HotReloadProtocol, cutover: Cutover = Cutover.OVERLAP) -> tuple[Attempt, Version, Version]:
@@ -127,6 +138,38 @@ def test_exclusive_leaves_leases_to_the_calls_that_were_held_before() -> None:
     assert newcomer.lease is None
     held.lease = None
     assert core.await_drain(old, 0)
+
+
+def test_who_waits_when_a_gate_opens_counts_as_held() -> None:
+    core = a_core(1)
+    lease = core.admit()
+    waiting = Runner(core.queue, 20.0)
+    eventually(lambda: core.waiting == 1)
+    assert [waiter.held for waiter in core._waiters] == [False]
+    attempt, _, _ = executing(core, Cutover.EXCLUSIVE)
+    assert core.abort(attempt, "DrainTimeout")
+    assert [waiter.held for waiter in core._waiters] == [True]
+    assert lease is not None
+    core.release(lease)
+    assert waiting.value() is lease
+
+
+def test_time_at_a_shut_gate_does_not_count_before_or_after_it_opens() -> None:
+    hand = Hand()
+    core = a_core(1, hand)
+    lease = core.admit()
+    waiter = Waiter(THREADS.parker(), 5.0)
+    core._parked.append(waiter.parker)
+    assert core._enqueue(waiter) == 5.0
+    hand.seconds = 1.0
+    attempt, _, _ = executing(core, Cutover.EXCLUSIVE)
+    hand.seconds = 100.0
+    assert core._look(waiter) is None
+    core.abort(attempt, "DrainTimeout")
+    hand.seconds = 102.0
+    assert core._look(waiter) == 2.0
+    core._leave(waiter)
+    del lease
 
 
 def test_closing_turns_waiters_away_even_when_leases_come_home() -> None:

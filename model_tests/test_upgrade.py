@@ -430,10 +430,10 @@ def test_a_plugin_dropped_without_close_leaves_no_thread_and_no_version(world: W
     with pytest.raises(hotswap.CallTrapped):
         plugin.call("trap")
     version = weakref.ref(plugin._protocol.current.value.code)
+    dropped = [plugin]
+    del plugin
     with pytest.warns(ResourceWarning, match="dropped without close"):
-        del plugin
-        for _ in range(3):
-            gc.collect()
+        _drop(dropped)
     eventually(lambda: not any("hotswap-mend" in thread.name for thread in threading.enumerate()))
     gc.collect()
     assert version() is None
@@ -544,6 +544,12 @@ def test_an_interrupt_stops_no_call_that_was_held_and_is_not_inside_yet(world: W
         with pytest.raises(hotswap.CallInterrupted):
             stuck.value()
         assert waiting.value() == 2
+
+
+def _drop(plugins: list[HotReloadablePlugin]) -> None:
+    plugins.clear()
+    for _ in range(3):
+        gc.collect()
 
 
 # -- instances lost to traps -----------------------------------------------------------------------------------
