@@ -59,7 +59,7 @@ def test_a_lease_that_nobody_holds_goes_home_also_under_the_lock() -> None:
 def test_a_lost_lease_wakes_who_waits() -> None:
     core = a_core(1)
     lease = core.admit()
-    waiting = Runner(core.queue, 20.0)
+    waiting = Runner(core.queue, 1_000.0)  # longer than this test would wait
     eventually(lambda: core.waiting == 1)
     del lease
     assert isinstance(waiting.value(), Lease)
@@ -94,6 +94,23 @@ def test_nothing_is_reclaimed_before_the_commit() -> None:
     core.forget(old)
     assert core.reclaim(old) == []
     assert core.retired() == []
+
+
+def test_the_end_of_a_drain_is_told_again_after_a_rollback() -> None:
+    core = a_core(1)
+    attempt, old, candidate = executing(core)
+    core.publish(old, candidate)
+    assert core.await_drain(old, 0)
+    core.abort(attempt, "Struck")
+    core.finish(attempt)
+    lease = core.admit()
+    assert lease is not None
+    _, old, candidate = executing(core)
+    core.publish(old, candidate)
+    drain = Runner(core.await_drain, old, 1_000.0)
+    eventually(lambda: len(core._parked) == 1)
+    core.release(lease)
+    assert drain.value() is True
 
 
 def test_a_newcomer_does_not_pass_who_waits() -> None:
