@@ -328,6 +328,16 @@ def test_samples_are_the_first_files_by_path_that_are_not_too_large(tmp_path: Pa
     assert read_samples(tmp_path, file_bytes_max=10, files_max=2) == samples[:2]
 
 
+def test_samples_do_not_depend_on_the_order_in_which_a_folder_lists_its_files(tmp_path: Path) -> None:
+    names = [f"{number:02}" for number in range(40)]
+    for name in reversed(names):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_bytes(b"x")
+        (tmp_path / f"{name}.txt").write_bytes(b"x")
+    expected = [*(f"{name}.txt" for name in names), *(f"{name}/{name}" for name in names)]
+    assert [sample.name for sample in read_samples(tmp_path)] == expected
+
+
 def test_the_samples_of_the_demo_are_real_files_and_always_the_same() -> None:
     samples = read_samples(STDLIB)
     assert len(samples) == 400
