@@ -35,7 +35,7 @@ CALLS: Final = f"""(module
       (local.set $rounds (i32.sub (local.get $rounds) (i32.const 1)))
       (br_if 0 (i32.gt_s (local.get $rounds) (i32.const 0)))))
   (func $abyss (export "unreachable") unreachable)
-  (func (export "nested") (call $abyss))
+  (func $nested (export "nested") (call $abyss))
   (func (export "divide") (param i32 i32) (result i32) (i32.div_s (local.get 0) (local.get 1)))
   (func (export "peek") (param i32) (result i32) (i32.load (local.get 0)))
   (func (export "indirect") (call_indirect (type $void) (i32.const 0)))
@@ -87,7 +87,8 @@ BYTES: Final = """(module
     (memory.copy (i32.add (local.get $out) (local.get $size)) (local.get $in) (local.get $size))
     (call $pack (local.get $out) (i32.shl (local.get $size) (i32.const 1))))
 
-  (func (export "upper") (param $in i32) (param $size i32) (result i64) (local $out i32) (local $i i32) (local $byte i32)
+  (func (export "upper") (param $in i32) (param $size i32) (result i64)
+    (local $out i32) (local $i i32) (local $byte i32)
     (local.set $out (call $alloc (local.get $size)))
     (block $done
       (loop $more
@@ -150,13 +151,12 @@ def running(wasm: object, *, probe: bool = False, **limits: int) -> Iterator[Was
 _CHILD: Final = """
 import importlib, resource, sys
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-getattr(importlib.import_module(sys.argv[1]), sys.argv[2])(*sys.argv[3:])
-print("survived")
+print(getattr(importlib.import_module(sys.argv[1]), sys.argv[2])(*sys.argv[3:]), end="[survived]")
 """
 
 
-def alone(function: Callable[..., None], *args: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run a function of a test module in a process of its own, because it may kill it. It may print."""
+def alone(function: Callable[..., object], *args: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run a function of a test module in a process of its own, because it may kill it."""
     here = str(Path(__file__).parent)
     return subprocess.run(
         [sys.executable, "-c", _CHILD, function.__module__, function.__name__, *args],
@@ -168,10 +168,10 @@ def alone(function: Callable[..., None], *args: str, timeout: float = 60) -> sub
     )
 
 
-def survive(function: Callable[..., None], *args: str, timeout: float = 60) -> str:
-    """What the function printed; fails if its process did."""
+def survive(function: Callable[..., object], *args: str, timeout: float = 60) -> str:
+    """What the function returned, as text; fails if its process did."""
     child = alone(function, *args, timeout=timeout)
     assert child.returncode == 0, f"exit {child.returncode}: {child.stdout[-1000:]}\n{child.stderr[-3000:]}"
-    output, end, _ = child.stdout.rpartition("survived")
+    output, end, _ = child.stdout.partition("[survived]")
     assert end, f"the process ended before the function did: {child.stdout[-1000:]}\n{child.stderr[-3000:]}"
-    return output.strip()
+    return output

@@ -64,7 +64,9 @@ def single(value: float) -> float:
         ("i64", Seven(), 7),
     ],
 )
-def test_a_number_that_the_type_holds_goes_through(wasm: WasmInstance, kind: str, value: Number, result: Number) -> None:
+def test_a_number_that_the_type_holds_goes_through(
+    wasm: WasmInstance, kind: str, value: Number, result: Number
+) -> None:
     returned = wasm.call(kind, (value,))
     assert returned == result
     assert type(returned) is (int if kind[0] == "i" else float)

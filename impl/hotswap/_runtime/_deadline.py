@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import ctypes
 import enum
+import itertools
 import math
+import operator
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
@@ -38,12 +40,32 @@ _Callback = ctypes.CFUNCTYPE(
 )
 _NO_FINALIZER = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
 _GO_ON, _STOP, _TICKS = 0, 1, 4  # positions of the items that matter
+_FIRST, _LAST = -1, 2  # keys of go-on, around the 0 of stop
 
 
 class StopReason(enum.Enum):
     DEADLINE = "deadline"
     INTERRUPTED = "interrupted"
     EXCEPTION = "exception"
+
+
+_EXCEPTION = StopReason.EXCEPTION
+_HEADROOM = 16  # frames; the callback needs fewer than 10 below `arm`
+
+
+def _demand_headroom(frames: int) -> None:
+    """Raises `RecursionError` now, at the caller's, if the callback would meet the recursion limit in the wasm."""
+    if frames:
+        _demand_headroom(frames - 1)
+
+
+class _Stop(itertools.chain[int]):
+    """What the generator delegates to after an exception: stops every further round, and executes no bytecode.
+
+    Its first key, for the item at which the exception struck, is 1; then `send` gives 0 for the error alone.
+    """
+
+    send: Callable[[object], bool]
 
 
 class StopFlag:
@@ -65,14 +87,17 @@ class Deadline:
         self._interrupted = interrupted
         self._ends_at = 0.0
         self._error = ffi.wasmtime_error_new(b"stopped by the host")
+        error = ctypes.cast(self._error, ctypes.c_void_p).value
+        self._stop = _Stop(itertools.repeat(1))
+        self._stop.send = partial(operator.is_not, error)
         self._rounds = self._decide()
         next(self._rounds)
-        error = ctypes.cast(self._error, ctypes.c_void_p).value
         self._callback = _Callback(partial(min, 0, error, key=self._rounds.send))
         ffi.wasmtime_store_epoch_deadline_callback(store.ptr(), self._callback, None, _NO_FINALIZER)
 
     def arm(self, store: wasmtime.Store, timeout_s: float) -> None:
         """A call begins: it may run for `timeout_s` seconds from now."""
+        _demand_headroom(_HEADROOM)
         now = time.monotonic()
         if now - TICKER.beat > STALE_S:
             TICKER.revive()
@@ -97,29 +122,31 @@ class Deadline:
         return StopReason.DEADLINE if time.monotonic() >= self._ends_at else None
 
     def _decide(self) -> Generator[int, Any, None]:
-        """Receives the six items of each round, one at a time, and yields their keys."""
-        position, key = 0, 0
-        while True:
-            try:
-                while True:
-                    item = yield key
-                    if position == _GO_ON:
-                        self.reason = self._judge()
-                    elif position == _TICKS:
-                        item[0] = self._slice(time.monotonic())
-                    key, position = self._key(position), (position + 1) % 6
-            except GeneratorExit:
-                return
-            except BaseException as error:  # noqa: BLE001  kept, and raised when the call is out of the wasm
-                self.exception = error
-                if position == _GO_ON:
-                    self.reason = StopReason.EXCEPTION
-                key, position = self._key(position), (position + 1) % 6
+        """Receives the six items of each round, one at a time, and yields their keys.
 
-    def _key(self, position: int) -> int:
-        """0 for the answer of this round, 1 for every other item."""
-        answer = _GO_ON if self.reason is None else _STOP
-        return 0 if position == answer else 1
+        The interpreter looks for signals where it resumes a generator, calls a function or jumps back, and nowhere
+        else. All such places stand inside the `try`; its handler has none, so a second Ctrl-C cannot strike there.
+        """
+        position = 0
+        key = 0
+        try:
+            while True:
+                item = yield key
+                if position == _GO_ON:
+                    self.reason = self._judge()
+                    key = _FIRST if self.reason is None else _LAST
+                elif position == _TICKS:
+                    item[0] = self._slice(time.monotonic())
+                    key = 1
+                else:
+                    key = 0 if position == _STOP else 1
+                position = (position + 1) % 6
+        except GeneratorExit:
+            return
+        except BaseException as error:  # noqa: BLE001  kept, and raised when the call is out of the wasm
+            self.exception = error
+            self.reason = _EXCEPTION
+        yield from self._stop
 
 
 def delete_store(store: wasmtime.Store) -> None:

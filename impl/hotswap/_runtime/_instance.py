@@ -105,8 +105,8 @@ class WasmInstance:
             result = self._functions[func](self._store, *converted)
         except BaseException as error:  # noqa: BLE001  raised again, typed
             self._fail(func, error)
-        self.broken = False
         self._raise_pending()
+        self.broken = False
         return tuple(result) if isinstance(result, list) else result
 
     def call_bytes(self, func: str, data: bytes) -> bytes:
@@ -125,8 +125,8 @@ class WasmInstance:
             result = self._exchange(memory, func, data)
         except BaseException as error:  # noqa: BLE001  raised again, typed
             self._fail(func, error)
-        self.broken = False
         self._raise_pending()
+        self.broken = False
         return result
 
     def run_hook(self, func: str) -> int:
@@ -192,14 +192,17 @@ class WasmInstance:
 
     def _fail(self, func: str, error: BaseException) -> NoReturn:
         """Raise what ended a call, as a typed error; the instance is not used again."""
-        self.broken = not isinstance(error, OutOfMemory)
         self._raise_pending()
+        self.broken = not isinstance(error, OutOfMemory)
         if not isinstance(error, wasmtime.WasmtimeError | wasmtime.Trap):
             raise error
         raise self._typed(func, error) from error
 
     def _raise_pending(self) -> None:
-        """A Ctrl-C that struck inside the wasm is the caller's, now that the call is out of it."""
+        """A Ctrl-C that struck inside the wasm is the caller's, now that the call is out of it.
+
+        The instance stays broken: from then on its deadline stops every call.
+        """
         pending = self._deadline.exception
         if pending is not None:
             self._deadline.exception = None

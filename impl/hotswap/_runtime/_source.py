@@ -40,7 +40,7 @@ def read_wasm(wasm: object) -> bytes:
 def _from_wat(text: str) -> bytes:
     try:
         return bytes(wasmtime.wat2wasm(text))
-    except wasmtime.WasmtimeError as error:
+    except (wasmtime.WasmtimeError, UnicodeEncodeError) as error:
         raise ModuleRejected(f"the WAT given does not parse: {error}") from error
 
 

@@ -18,6 +18,15 @@ TICK_S = 0.005
 STALE_S = 1.0
 
 
+class _Shift:
+    """One thread's turn at the tick. Not an `Event`: a Ctrl-C inside `Event.set` leaves its lock locked for ever."""
+
+    __slots__ = ("over",)
+
+    def __init__(self) -> None:
+        self.over = False
+
+
 class Ticker:
     def __init__(self) -> None:
         self.beat = -float("inf")
@@ -25,22 +34,22 @@ class Ticker:
         self._lock = threading.RLock()  # a finalizer may close an instance in here
         self._users = 0
         self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
+        self._shift = _Shift()
         self._forked = False
 
     def enter(self) -> None:
         """One more instance needs the tick."""
         with self._lock:
             self._refuse_fork()
-            self._users += 1
             if self._thread is None:
                 self._start()
+            self._users += 1
 
     def leave(self) -> None:
         with self._lock:
             self._users -= 1
             if self._users == 0 and self._thread is not None:
-                self._stop.set()
+                self._shift.over = True
                 self._thread = None
                 self.beat = -float("inf")
 
@@ -49,17 +58,25 @@ class Ticker:
         with self._lock:
             self._refuse_fork()
             if time.monotonic() - self.beat > STALE_S:
-                self._stop.set()
                 self._start()
 
     def _start(self) -> None:
-        self._stop = threading.Event()
+        self._shift.over = True
+        self._shift = shift = _Shift()
+        thread = threading.Thread(target=self._run, args=(shift,), name="hotswap-ticker", daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            shift.over = True
+            raise
         self.beat = time.monotonic()
-        self._thread = threading.Thread(target=self._run, args=(self._stop,), name="hotswap-ticker", daemon=True)
-        self._thread.start()
+        self._thread = thread
 
-    def _run(self, stop: threading.Event) -> None:
-        while not stop.wait(TICK_S):
+    def _run(self, shift: _Shift) -> None:
+        while True:
+            time.sleep(TICK_S)
+            if shift.over:
+                return
             for engine in engines():
                 engine.increment_epoch()
             self.beat = time.monotonic()

@@ -42,7 +42,7 @@ def _float(value: object) -> float:
 def _single(value: object) -> float:
     number = _float(value)
     try:
-        struct.pack("f", number)
+        struct.pack("<f", number)  # the native "f" makes an infinity of it
     except OverflowError:
         raise ValueError(f"a value that a 32-bit float can hold, found {number}") from None
     return number
