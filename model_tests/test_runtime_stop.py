@@ -211,16 +211,19 @@ def interrupt_a_loop_many_times(rounds: str) -> float:
 
     sender = threading.Thread(target=send)
     sender.start()
-    slowest_s = 0.0
-    for _ in range(int(rounds)):
-        instance = code.instantiate(probe=False)
-        begin = time.monotonic()
-        assert interrupts.struck(lambda instance=instance: instance.call("loop", ()))  # type: ignore[misc]
-        slowest_s = max(slowest_s, time.monotonic() - begin)
-        assert instance.broken
-        instance.close()
-    done.set()
-    sender.join()
+    slowest_s, entered = 0.0, 0
+    try:
+        for _ in range(int(rounds)):
+            instance = code.instantiate(probe=False)
+            begin = time.monotonic()
+            assert interrupts.struck(lambda instance=instance: instance.call("loop", ()))  # type: ignore[misc]
+            slowest_s = max(slowest_s, time.monotonic() - begin)
+            entered += instance.broken  # not, if it struck on the way in
+            instance.close()
+    finally:
+        done.set()
+        sender.join()
+    assert entered > int(rounds) / 2
     return slowest_s
 
 
@@ -426,16 +429,15 @@ def test_a_stuck_ticker_is_replaced_and_ends_when_it_comes_free(monkeypatch: pyt
         assert len(tickers()) == 1
 
 
-def test_calls_that_find_the_ticker_stale_at_once_start_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_that_find_the_ticker_stale_at_once_start_one_thread() -> None:
     with running(INSIDE, timeout_ms=50) as one, running(INSIDE, timeout_ms=50) as two:
-        before = set(tickers())
+        eventually(lambda: len(tickers()) == 1)  # an earlier test's may take a tick to end
         TICKER.beat = -float("inf")
         calls = [Runner(instance.call, "loop", ()) for instance in (one, two)]
         for call in calls:
             with pytest.raises(hotswap.DeadlineExceeded):
                 call.value()
         eventually(lambda: len(tickers()) == 1)
-        assert len(before) == 1
 
 
 def test_a_ticker_that_cannot_start_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
