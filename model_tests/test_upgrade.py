@@ -166,6 +166,24 @@ def test_detach_lets_the_old_version_run_out(world: World) -> None:
         eventually(lambda: plugin.stats().retired_versions == 0)
 
 
+def test_a_process_that_can_start_no_thread_upgrades_and_reclaims_later(world: World) -> None:
+    def refuse(self: object, work: object, name: str) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with world.plugin(on_drain_timeout=OnDrainTimeout.DETACH, drain_timeout=0.05) as plugin:
+        held = Runner(plugin.call, "hold")
+        world.gate.await_entered()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(world.ports.sync), "spawn", refuse)
+            plugin.upgrade(world.module(2), manifest(2))
+        assert "thread_refused" in world.trace.names
+        world.gate.open.set()
+        assert held.value() == 1
+        assert plugin.stats().retired_versions == 1
+        plugin.upgrade(world.module(3), manifest(3))
+        assert plugin.stats().retired_versions == 0
+
+
 def test_the_number_of_detached_versions_is_bounded(world: World) -> None:
     with world.plugin(on_drain_timeout=OnDrainTimeout.DETACH, drain_timeout=0.05, max_detached=1) as plugin:
         held = [Runner(plugin.call, "hold")]
