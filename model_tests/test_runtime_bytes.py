@@ -258,3 +258,11 @@ def test_the_plugin_serves_on_after_a_bytes_call_that_failed(
                 plugin.call_bytes(func, data)
             assert plugin.call_bytes("echo", b"on") == b"on"
             assert plugin.stats().discarded_instances == discarded * times
+
+
+@pytest.mark.parametrize("data", ["text", 5, None, [1, 2]])
+def test_what_is_no_bytes_is_refused_before_it_is_admitted(data: object) -> None:
+    with HotReloadablePlugin("p", BYTES, resources()) as plugin:
+        with pytest.raises(hotswap.BadArgument, match=f"found {type(data).__name__}"):
+            plugin.call_bytes("upper", data)  # type: ignore[arg-type]
+        assert plugin.call_bytes("upper", memoryview(b"ab")) == b"AB"

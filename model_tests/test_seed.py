@@ -1,4 +1,4 @@
-"""The twelve test cases that came with the seed, as ours: same names, same subjects, on real wasm."""
+"""The seed's own eleven test cases as ours, same names and subjects, on real wasm; and one for its hook comparison."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import Self
 
-from hotswap._errors import Overloaded, Reentrant
+from hotswap._errors import BadArgument, Overloaded, Reentrant
 from hotswap._manifest import PluginManifest, load_manifest
 from hotswap._ports import Instance, Number, Ports, Value
 from hotswap._protocol import HotReloadProtocol
@@ -33,7 +33,7 @@ REAL_PORTS = Ports(WasmRuntime(), THREADS, MONOTONIC, _no_trace)
 
 
 class HotReloadablePlugin:
-    """A plugin that is called while it is upgraded. Thread-safe, except `close` from inside a call.
+    """A plugin that is called while it is upgraded. Thread-safe.
 
     `wasm` is bytes, a path, or WAT text (a str that starts, after blanks, with `(` or `;;`); `manifest` a
     `PluginManifest` or the path of a TOML file, whose name must be `name`. `drain_timeout` and `queue_timeout` are
@@ -101,6 +101,8 @@ class HotReloadablePlugin:
 
         Raises as `call` does, and `BadReply`, `OutOfMemory`. Refines: admit, release.
         """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise BadArgument(f"{func}: expected bytes, a bytearray or a memoryview, found {type(data).__name__}")
         lease = None
         try:
             lease = self._protocol.admit() or self._queue()
