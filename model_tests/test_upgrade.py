@@ -552,17 +552,21 @@ def test_a_held_call_is_served_before_the_next_gate_stops_it(world: World) -> No
 def test_an_interrupt_stops_no_call_that_was_held_and_is_not_inside_yet(world: World) -> None:
     """EXCLUSIVE with INTERRUPT: calls that an earlier gate held go to the new version, not into the interrupted one."""
     with world.plugin(
-        max_instances=1, cutover=Cutover.EXCLUSIVE, on_drain_timeout=OnDrainTimeout.INTERRUPT, drain_timeout=0.05
+        cutover=Cutover.EXCLUSIVE, on_drain_timeout=OnDrainTimeout.INTERRUPT, drain_timeout=0.05
     ) as plugin:
+        held = Runner(plugin.call, "hold")
+        world.gate.await_entered()
         stuck = Runner(plugin.call, "loop")
-        eventually(lambda: plugin.stats().in_flight == {1: 1})
+        eventually(lambda: plugin.stats().in_flight == {1: 2})
         waiting = Runner(plugin.call, "version")
         eventually(lambda: plugin.stats().waiting == 1)
         plugin._protocol._waiters[0].held = True
-        plugin.upgrade(world.module(2), manifest(2, max_instances=1))
+        upgrade = Runner(plugin.upgrade, world.module(2), manifest(2))
         with pytest.raises(hotswap.CallInterrupted):
             stuck.value()
-        assert waiting.value() == 2
+        world.gate.open.set()
+        upgrade.value()
+        assert (held.value(), waiting.value()) == (1, 2)
 
 
 def _drop(plugins: list[HotReloadablePlugin]) -> None:
