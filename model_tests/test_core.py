@@ -202,6 +202,20 @@ def test_closing_turns_waiters_away_even_when_leases_come_home() -> None:
     assert core.await_drain(lease.version, 0, closing=True)
 
 
+def test_a_close_that_was_cut_short_is_final_all_the_same() -> None:
+    """Struck after its first stores: the upgrader must not bring the plugin back; the next run finishes the close."""
+    core = a_core()
+    attempt, old, candidate = executing(core)
+    core.publish(old, candidate)
+    core.closed.value = True
+    assert not core.abort(attempt, "PluginClosed")
+    attempt.decided = True
+    core.finish(attempt)
+    core.close()
+    assert core.current.value is candidate
+    assert core.retired() == [old, candidate]
+
+
 def test_a_replacement_that_comes_too_late_is_closed() -> None:
     """An upgrade overtakes the thread that replaces a discarded instance of the old version."""
     world = FakeWorld()
