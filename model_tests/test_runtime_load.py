@@ -330,3 +330,11 @@ def test_a_module_that_fails_many_times_leaves_nothing_behind(wasm: str) -> None
             code.instantiate(probe=True)
     with pytest.raises(hotswap.ModuleRejected):
         HotReloadablePlugin("p", wasm, resources(max_instances=3))
+
+
+@pytest.mark.parametrize("content", ["", "  \n"])
+def test_a_blank_wat_file_is_refused_like_any_half_written_file(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "half.wat"
+    path.write_text(content)
+    with pytest.raises(hotswap.ModuleRejected, match="expected a wasm module"):
+        load(path)

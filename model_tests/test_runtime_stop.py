@@ -37,17 +37,6 @@ PROMPT_S: Final = 5.0
 INSIDE: Final = f"(module {LOOP} {ANSWER})"
 
 
-@contextmanager
-def interrupted_in_the_end(*instances: WasmInstance) -> Iterator[None]:
-    """Whatever fails, no call runs on, two ways of stopping it being at hand."""
-    try:
-        yield
-    finally:
-        for instance in instances:
-            instance._deadline._interrupted.on = True
-            instance._deadline._ends_at = 0.0
-
-
 def await_inside(instance: WasmInstance) -> None:
     """Wait until a call runs in the wasm: its deadline was judged, and it was let go on."""
     rounds, judge = threading.Semaphore(0), instance._deadline._judge
@@ -61,13 +50,27 @@ def await_inside(instance: WasmInstance) -> None:
         assert rounds.acquire(timeout=WAIT_S), "no call is in the wasm"
 
 
+@contextmanager
+def looping(*instances: WasmInstance) -> Iterator[list[Runner]]:
+    """Endless calls, one in each instance. In the end they are stopped, by all means at hand, before anyone closes."""
+    calls = [Runner(instance.call, "loop", ()) for instance in instances]
+    try:
+        for instance in instances:
+            await_inside(instance)
+        yield calls
+    finally:
+        for instance in instances:
+            instance._deadline._interrupted.on = True
+            instance._deadline._ends_at = 0.0
+        for call in calls:
+            call.join()
+
+
 # Deadlines and interrupts ----------------------------------------------------------------------------------
 
 
 def test_a_deadline_stops_its_own_call_only() -> None:
-    with running(CALLS) as patient, running(CALLS, timeout_ms=30) as hasty, interrupted_in_the_end(patient):
-        long = Runner(patient.call, "loop", ())
-        await_inside(patient)
+    with running(CALLS) as patient, running(CALLS, timeout_ms=30) as hasty, looping(patient) as (long,):
         with pytest.raises(hotswap.DeadlineExceeded):
             hasty.call("loop", ())
         await_inside(patient)
@@ -98,10 +101,7 @@ def test_each_call_has_its_own_deadline_in_whatever_order_they_end() -> None:
 def test_an_interrupt_stops_the_calls_of_its_own_version_only() -> None:
     codes = [load(CALLS), load(CALLS)]
     instances = [code.instantiate(probe=False) for code in (codes[0], codes[0], codes[1])]
-    with interrupted_in_the_end(*instances):
-        calls = [Runner(instance.call, "loop", ()) for instance in instances]
-        for instance in instances:
-            await_inside(instance)
+    with looping(*instances) as calls:
         begin = time.monotonic()
         codes[0].interrupt(True)
         for call in calls[:2]:
@@ -447,7 +447,7 @@ def test_a_ticker_that_cannot_start_leaves_nothing_behind(monkeypatch: pytest.Mo
     ticker, before = Ticker(), set(tickers())
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", fail)
-        with pytest.raises(RuntimeError, match="can't start"):
+        with pytest.raises(hotswap.Overloaded, match="cannot start"):
             ticker.enter()
     ticker.enter()
     (thread,) = set(tickers()) - before

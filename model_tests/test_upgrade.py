@@ -569,6 +569,23 @@ def test_an_interrupt_stops_no_call_that_was_held_and_is_not_inside_yet(world: W
         assert (held.value(), waiting.value()) == (1, 2)
 
 
+def test_what_an_interrupt_broke_is_replaced_after_the_rollback(world: World) -> None:
+    with world.plugin(
+        cutover=Cutover.EXCLUSIVE, on_drain_timeout=OnDrainTimeout.INTERRUPT, drain_timeout=0.05
+    ) as plugin:
+        held = Runner(plugin.call, "hold")
+        world.gate.await_entered()
+        stuck = Runner(plugin.call, "loop")
+        eventually(lambda: plugin.stats().in_flight == {1: 2})
+        with pytest.raises(hotswap.DrainTimeout):
+            plugin.upgrade(world.module(2), manifest(2))
+        with pytest.raises(hotswap.CallInterrupted):
+            stuck.value()
+        eventually(lambda: world.instances()[0] - world.instances()[1] == 2)
+        world.gate.open.set()
+        assert held.value() == 1
+
+
 def _drop(plugins: list[HotReloadablePlugin]) -> None:
     plugins.clear()
     for _ in range(3):

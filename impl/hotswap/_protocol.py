@@ -197,9 +197,8 @@ class HotReloadProtocol(Lifecycle):
             self._drop_candidate(self._owner)
             self._owner = self._kept = None
         self._retire(self.current.value)
-        self._open_gate()
         self._settle()
-        self.wake()
+        self.wake()  # who waits, at a shut gate too, is turned away
 
     def abandon(self) -> None:
         """The plugin is dropped, so nobody is inside: its leases need not go home any more."""

@@ -49,7 +49,7 @@ def _from_file(path: Path) -> bytes:
         code = path.read_bytes()
     except (OSError, ValueError) as error:
         raise ModuleRejected(f"file {str(path)!r} cannot be read: {error}; expected a .wasm or .wat file") from error
-    if code[:4] != _MAGIC and path.suffix == ".wat":
+    if code[:4] != _MAGIC and path.suffix == ".wat" and code.strip():  # a blank file is WAT too, but hardly meant
         try:
             return _from_wat(code.decode())
         except UnicodeDecodeError as error:

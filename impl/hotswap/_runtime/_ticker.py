@@ -11,7 +11,7 @@ import os
 import threading
 import time
 
-from hotswap._errors import HotswapError
+from hotswap._errors import HotswapError, Overloaded
 from hotswap._runtime._engine import engines
 
 TICK_S = 0.005
@@ -66,6 +66,10 @@ class Ticker:
         thread = threading.Thread(target=self._run, args=(shift,), name="hotswap-ticker", daemon=True)
         try:
             thread.start()
+        except RuntimeError as error:
+            raise Overloaded(
+                f"the thread that stops overlong calls cannot start: {error}; calls are refused until it can"
+            ) from error
         except BaseException:
             shift.over = True
             raise
