@@ -146,7 +146,9 @@ def test_a_function_of_references_is_refused(reference: str) -> None:
       (func (export "gives") (result {reference}) (ref.null {reference.removesuffix("ref")})))"""
     with running(wasm) as instance:
         for func, args in (("takes", (1,)), ("takes", ()), ("gives", ())):
-            with pytest.raises(hotswap.BadArgument, match=f"{func}.*: expected a function of i32, i64, f32 and f64"):
+            with pytest.raises(
+                hotswap.BadArgument, match=rf"{func}\(.*{reference}.*: expected a function of i32, i64, f32 and f64"
+            ):
                 instance.call(func, args)
             with pytest.raises(hotswap.BadArgument, match="bytes call"):
                 instance.call_bytes(func, b"")

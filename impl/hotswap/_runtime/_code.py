@@ -24,6 +24,15 @@ MAX_EXPORTS = 1_000
 """wasmtime lists an instance's exports in quadratic time: 16,000 of them take seconds, for each instance."""
 
 
+def signature_of(kind: wasmtime.FuncType) -> Signature:
+    """A function's type. wasmtime-py prints externref as anyref, which our configuration does not have."""
+
+    def names(types: list[wasmtime.ValType]) -> tuple[str, ...]:
+        return tuple(str(each).replace("anyref", "externref") for each in types)
+
+    return Signature(names(kind.params), names(kind.results))
+
+
 class WasmCode:
     """A compiled module under its manifest's limits. Implements the port `Code`."""
 
@@ -40,9 +49,7 @@ class WasmCode:
         if len(exports) > MAX_EXPORTS:
             raise ModuleRejected(f"expected at most {MAX_EXPORTS} exports, found {len(exports)}")
         signatures = {
-            item.name: Signature(tuple(map(str, item.type.params)), tuple(map(str, item.type.results)))
-            for item in exports
-            if isinstance(item.type, wasmtime.FuncType)
+            item.name: signature_of(item.type) for item in exports if isinstance(item.type, wasmtime.FuncType)
         }
         self.facts = ModuleFacts(digest=hashlib.sha256(wasm).hexdigest(), functions=signatures)
         self._table = {name: Export.of(signature) for name, signature in signatures.items()}

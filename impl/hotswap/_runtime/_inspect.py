@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import wasmtime
 
 from hotswap._errors import ModuleRejected
-from hotswap._runtime._code import INIT, PROBE
+from hotswap._runtime._code import INIT, PROBE, signature_of
 from hotswap._runtime._engine import engine
 from hotswap._runtime._instance import ALLOC, FREE, MEMORY
 from hotswap._runtime._source import read_wasm
@@ -73,7 +73,7 @@ def inspect_module(wasm: object) -> ModuleReport:
     return ModuleReport(
         size=len(code),
         digest=hashlib.sha256(code).hexdigest(),
-        functions={name: _signature(kind) for name, kind in exports if isinstance(kind, wasmtime.FuncType)},
+        functions={name: signature_of(kind) for name, kind in exports if isinstance(kind, wasmtime.FuncType)},
         other_exports=tuple(_item(name, kind) for name, kind in exports if not isinstance(kind, wasmtime.FuncType)),
         imports=tuple(_item(f"{item.module}.{item.name}", item.type) for item in module.imports),
         memory=_pages(memory.limits) if isinstance(memory, wasmtime.MemoryType) else None,
@@ -83,7 +83,7 @@ def inspect_module(wasm: object) -> ModuleReport:
 def _item(name: str, kind: object) -> Item:
     match kind:
         case wasmtime.FuncType():
-            return Item(name, "function", str(_signature(kind)))
+            return Item(name, "function", str(signature_of(kind)))
         case wasmtime.MemoryType():
             return Item(name, "memory", str(_pages(kind.limits)))
         case wasmtime.TableType():
@@ -92,10 +92,6 @@ def _item(name: str, kind: object) -> Item:
             return Item(name, "global", f"{'mutable ' if kind.mutable else ''}{kind.content}")
         case _:
             return Item(name, "other", type(kind).__name__)
-
-
-def _signature(kind: wasmtime.FuncType) -> Signature:
-    return Signature(tuple(map(str, kind.params)), tuple(map(str, kind.results)))
 
 
 def _pages(limits: wasmtime.Limits) -> Pages:
