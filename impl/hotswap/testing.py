@@ -66,12 +66,9 @@ class FakeRuntime:
         self.created = 0
         self.closed = 0
         self.violations: list[str] = []
-        self.before_load: Callable[[], None] = lambda: None
-        """Called at the start of each load; may raise, or wait."""
         self._lock = threading.Lock()
 
     def load(self, wasm: object, manifest: PluginManifest) -> FakeCode:  # noqa: ARG002
-        self.before_load()
         if not isinstance(wasm, FakeModule):
             raise ModuleRejected(f"fake runtime: expected a FakeModule, found {type(wasm).__name__}")
         return FakeCode(self, wasm)

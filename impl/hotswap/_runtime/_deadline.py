@@ -9,7 +9,9 @@ to raise: on the main thread a signal handler runs at its very first instruction
 does not call a function of ours. It calls the builtin `min`, which executes no bytecode, with a suspended
 generator as its key; that generator stands inside its `try`, where Ctrl-C is caught like any other exception,
 kept, and raised when the call has left the wasm. `min` sees six items: 0 (go on) and an error (stop), which we put
-there, then the four arguments of the callback; the generator gives the chosen answer the smallest key.
+there, then the four arguments of the callback; the generator gives the chosen answer the smallest key. After an
+exception it hands over to an iterator in C, so that a second one cannot strike; and a call that comes in too near
+the recursion limit for the callback's few frames is refused before it enters the wasm.
 """
 
 from __future__ import annotations
