@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from hotswap_spec._model import Holds, LeadsTo, Level, Transition, threads
+from hotswap_spec._model import MAY, Holds, Level, Transition, threads
 
 
 class Step(NamedTuple):
@@ -100,7 +100,7 @@ def explore(
             for step in program.steps(state):
                 result.edges += 1
                 row, target = step.transition.row, step.state
-                must = must or row.fair
+                must = must or row.fair != MAY
                 result.done.add(row.name)
                 for what, keeps in step_checks:
                     if not keeps(state, row.name, target):
@@ -138,6 +138,3 @@ def refute(level: Level, start: Any, claim: Holds) -> Failure | None:
     only = Level(level.name, level.initial, level.bounds, level.transitions, level.rest, {"claim": claim}, {})
     failure = explore(only, start).failure
     return failure if failure and failure.what == "claim" else None
-
-
-__all__ = ["Failure", "LeadsTo", "Program", "Result", "Step", "explore", "path", "refute"]

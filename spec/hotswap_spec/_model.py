@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
-MUST, MAY = True, False
-"""How a step is scheduled. MUST: a thread that can go on for ever does (weak fairness). MAY: it need never happen."""
+MAY, MUST, AGAIN = range(3)
+"""How a step is scheduled. MAY: it need never happen. MUST: a thread that is never without such a step does one (weak
+fairness). AGAIN: the step happens, if it is possible again and again (strong fairness)."""
 
 T = TypeVar("T")
 Guard = Callable[[Any, int], bool]
@@ -30,7 +31,7 @@ class Row(NamedTuple):
     to: str  # several places, if it depends
     when: str
     says: str
-    fair: bool = MUST
+    fair: int = MUST
     does: str = ""  # the method, where it is that of another step
 
 

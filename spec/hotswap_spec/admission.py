@@ -125,7 +125,8 @@ class State(NamedTuple):
         return self._replace(callers=tuple(moved)) if place else self
 
     def look_up(self, i: int) -> State:
-        return self.caller(i, at="seen", seen=self.current, floor=self.ended)
+        calls = self.callers[i].calls
+        return self.caller(i, at="seen", calls=calls - (calls > 0), seen=self.current, floor=self.ended)
 
     def heed(self, i: int, at: str = "unserved") -> State:
         return self.caller(i, at=at, seen=NONE)
@@ -136,8 +137,8 @@ class State(NamedTuple):
         return s.version(v, free=s.versions[v].free - 1)
 
     def release(self, i: int) -> State:
-        v, calls = self.callers[i].lease, self.callers[i].calls
-        s = self.caller(i, at="left", seen=v, lease=NONE, calls=calls - (calls > 0), held=False)
+        v = self.callers[i].lease
+        s = self.caller(i, at="left", seen=v, lease=NONE, held=False)
         s = s._replace(ended=v) if s.ended < v <= s.current else s
         return s.version(v, free=s.versions[v].free + 1)
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hotswap_spec._model import MAY, MUST, Guard, Row, put
+from hotswap_spec._model import AGAIN, MAY, MUST, Guard, Row, put
 
 UNDECIDED = "swapping published draining grace ready"
 TABLE = (
     # who         at           step               to          when           says
     Row("caller", "outside", "admit", "inside", "gate open", "is admitted to the current version", MAY),
     Row("caller", "outside", "hold", "held", "gate shut", "is held at the gate", MAY),
-    Row("caller", "held", "let_in", "inside", "may pass", "is let in", MUST, "admit"),
+    Row("caller", "held", "let_in", "inside", "may pass", "is let in", AGAIN, "admit"),
     Row("caller", "held", "turn_away", "outside", "closed", "is told PluginClosed", MUST, "end"),
     Row("caller", "inside", "end", "outside", "", "ends its call"),
     Row("caller", "inside", "trap", "outside", "interrupted", "is interrupted", MUST, "end"),
@@ -200,10 +200,10 @@ class State(NamedTuple):
         return s.upgrader(i, at="ready" if undecided(s) else "committed")
 
     def interrupt(self, i: int) -> State:
-        """OVERLAP has decided with that, EXCLUSIVE has not; who is held is not let in to be stopped."""
+        """OVERLAP has decided with that; EXCLUSIVE has not, and lets nobody in to be stopped."""
         me = self.upgraders[i]
-        s = self._replace(callers=tuple(one._replace(passes=False) for one in self.callers))
-        s = s if me.exclusive else s.commit(i)
+        held = self._replace(callers=tuple(one._replace(passes=False) for one in self.callers))
+        s = held if me.exclusive else self.commit(i)
         return s.version(me.old.code, interrupted=True).upgrader(i, at="grace")
 
     def let_be(self, i: int) -> State:

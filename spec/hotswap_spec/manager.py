@@ -1,0 +1,197 @@
+"""Manager: one name, and everything that can happen to it at once: register, get, call, upgrade, unregister, close.
+
+A name is *taken* from the start of its registration until its unregistration has returned, and *listed* while `get`
+finds it. A plugin is made outside the lock, between the two. A handle that someone keeps outlives its plugin.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from hotswap_spec._model import MAY, MUST, Guard, LeadsTo, Level, Refuted, Row, put, read
+
+TABLE = (
+    # who             at        step            to           when            says
+    Row("registrar", "ready", "take", "making", "name free", "takes the name, to register a plugin", MAY),
+    Row("registrar", "ready", "be_refused", "done", "name taken", "is told AlreadyRegistered, or PluginClosed", MAY),
+    Row("registrar", "making", "fail", "done", "", "fails to make the plugin: the name is free again", MAY),
+    Row("registrar", "making", "list", "done", "manager open", "lists its plugin"),
+    Row("registrar", "making", "find_closed", "done", "manager closed", "finds the manager closed", MUST, "fail"),
+    Row("user", "outside", "get", "holding", "listed", "gets a handle", MAY),
+    Row("user", "holding", "call", "inside", "can call", "calls and is admitted", MAY),
+    Row("user", "holding", "call_late", "holding", "too late", "calls and is told PluginClosed", MAY),
+    Row("user", "inside", "end", "holding", "", "ends its call, and keeps the handle"),
+    Row("user", "holding", "forget", "outside", "", "forgets the handle", MAY),
+    Row("upgrader", "ready", "upgrade", "upgrading", "can upgrade", "finds the plugin and upgrades it", MAY),
+    Row("upgrader", "upgrading", "succeed", "done", "still open", "is done upgrading"),
+    Row("upgrader", "upgrading", "lose", "done", "lost", "is told PluginClosed"),
+    Row("remover", "ready", "find", "finding", "listed", "is to unregister: finds the plugin", MAY),
+    Row("remover", "finding", "close", "closing", "", "closes the plugin: nothing more is admitted"),
+    Row("remover", "closing", "delete", "done shutting", "mine closed", "has unregistered it: the name is free"),
+    Row("remover", "idle", "shut", "shutting", "", "closes the manager", MAY),
+    Row("remover", "shutting", "find", "finding", "listed", "finds a plugin to unregister"),
+    Row("remover", "shutting", "leave", "done", "not listed", "returns: the manager is closed, and holds no plugin"),
+    Row("plugin", "closing", "empty", "closed", "nobody inside", "is drained and reclaimed"),
+)
+NONE = -1
+
+
+class Thread(NamedTuple):
+    at: str
+    mine: int = NONE  # the plugin it holds a handle of
+    all: bool = False  # it unregisters whatever is listed
+
+
+class Plugin(NamedTuple):
+    at: str  # unmade, open, closing or closed
+    upgrades: bool = False
+
+
+class State(NamedTuple):
+    taken: int  # by which registrar, whose number is also its plugin's; NONE: the name is free
+    listed: int
+    closed: bool  # the manager
+    plugins: tuple[Plugin, ...]
+    registrars: tuple[Thread, ...]
+    users: tuple[Thread, ...]
+    upgraders: tuple[Thread, ...]
+    removers: tuple[Thread, ...]
+
+    def go(self, who: str, i: int, at: str, **change: Any) -> State:
+        group = getattr(self, who)
+        changed: dict[str, Any] = {who: put(group, i, group[i]._replace(at=at, **change))}
+        return self._replace(**changed)
+
+    def plugin(self, p: int, **change: Any) -> State:
+        return self._replace(plugins=put(self.plugins, p, self.plugins[p]._replace(**change)))
+
+    def take(self, i: int) -> State:
+        return self.go("registrars", i, "making")._replace(taken=i)
+
+    def fail(self, i: int) -> State:
+        return self.go("registrars", i, "done")._replace(taken=NONE)
+
+    def list(self, i: int) -> State:
+        return self.plugin(i, at="open").go("registrars", i, "done")._replace(listed=i)
+
+    def get(self, i: int) -> State:
+        return self.go("users", i, "holding", mine=self.listed)
+
+    def forget(self, i: int) -> State:
+        return self.go("users", i, "outside", mine=NONE)
+
+    def upgrade(self, i: int) -> State:
+        return self.plugin(self.listed, upgrades=True).go("upgraders", i, "upgrading", mine=self.listed)
+
+    def succeed(self, i: int) -> State:
+        return self.plugin(self.upgraders[i].mine, upgrades=False).go("upgraders", i, "done", mine=NONE)
+
+    def find(self, i: int) -> State:
+        return self.go("removers", i, "finding", mine=self.listed)
+
+    def close(self, i: int) -> State:
+        p = self.removers[i].mine
+        s = self.plugin(p, at="closing", upgrades=False) if self.plugins[p].at == "open" else self
+        return s.go("removers", i, "closing")
+
+    def delete(self, i: int) -> State:
+        s = self._replace(listed=NONE, taken=NONE) if self.removers[i].mine == self.listed else self
+        return s.go("removers", i, "shutting" if self.removers[i].all else "done")
+
+    def shut(self, i: int) -> State:
+        return self.go("removers", i, "shutting", all=True)._replace(closed=True)
+
+
+def calls(s: State, p: int) -> bool:
+    return any(one.at == "inside" and one.mine == p for one in s.users)
+
+
+GUARDS: dict[str, Guard] = {
+    "name free": lambda s, _: s.taken == NONE and not s.closed,
+    "name taken": lambda s, _: s.taken != NONE or s.closed,
+    "manager open": lambda s, _: not s.closed,
+    "manager closed": lambda s, _: s.closed,
+    "listed": lambda s, _: s.listed != NONE,
+    "not listed": lambda s, _: s.listed == NONE,
+    "can call": lambda s, i: s.plugins[s.users[i].mine].at == "open",
+    "too late": lambda s, i: s.plugins[s.users[i].mine].at != "open",
+    "can upgrade": lambda s, _: s.listed != NONE and s.plugins[s.listed] == ("open", False),
+    "still open": lambda s, i: s.plugins[s.upgraders[i].mine].at == "open",
+    "lost": lambda s, i: s.plugins[s.upgraders[i].mine].at != "open",
+    "mine closed": lambda s, i: s.plugins[s.removers[i].mine].at == "closed",
+    "nobody inside": lambda s, p: not calls(s, p),
+}
+
+
+def initial(registrars: int, users: int, upgraders: int, unregisterers: int, closers: int = 0) -> State:
+    return State(
+        *(NONE, NONE, False),
+        plugins=(Plugin("unmade"),) * registrars,
+        registrars=(Thread("ready"),) * registrars,
+        users=(Thread("outside"),) * users,
+        upgraders=(Thread("ready"),) * upgraders,
+        removers=(*(Thread("ready"),) * unregisterers, *(Thread("idle"),) * closers),
+    )
+
+
+def nothing_runs_on(s: State, p: int) -> bool:
+    return s.plugins[p].at == "closed" and not calls(s, p) and not s.plugins[p].upgrades
+
+
+LEVEL = Level(
+    name="manager",
+    initial=initial,
+    bounds={
+        "small": {"registrars": 2, "users": 2, "upgraders": 1, "unregisterers": 1, "closers": 1},
+        "live": {"registrars": 2, "users": 2, "upgraders": 1, "unregisterers": 1, "closers": 1},
+        "large": {"registrars": 3, "users": 3, "upgraders": 2, "unregisterers": 2, "closers": 1},
+    },
+    transitions=read(TABLE, GUARDS, State),
+    rest=frozenset({"ready", "idle", "outside", "holding", "done", "unmade", "open", "closed"}),
+    always={
+        "S9 a name is one plugin: no other runs until it is unregistered": lambda s: (
+            [p for p, one in enumerate(s.plugins) if one.at in ("open", "closing")] in ([], [s.listed])
+        ),
+        "S9 when unregister has returned, no call runs": lambda s: all(
+            one.at not in ("done", "shutting") or one.mine == NONE or nothing_runs_on(s, one.mine) for one in s.removers
+        ),
+        "S9 a listed plugin's name is taken": lambda s: s.listed in (NONE, s.taken),
+        "S5 one upgrade at a time": lambda s: (
+            sum(one.at == "upgrading" and s.plugins[one.mine].upgrades for one in s.upgraders) <= 1
+        ),
+    },
+    steps={
+        "S9 a handle that was kept answers PluginClosed": lambda s, step, t: (
+            step != "call"
+            or (
+                s.plugins == t.plugins
+                and all(a == b or s.plugins[b.mine].at == "open" for a, b in zip(s.users, t.users, strict=True))
+            )
+        ),
+    },
+    sometimes={
+        "S9 a second plugin bears the name": lambda s: s.plugins[0].at == "closed" and s.listed > 0,
+        "S9 a handle of the first plugin is kept while the second serves": lambda s: any(
+            one.at == "holding" and one.mine not in (NONE, s.listed) for one in s.users
+        ),
+        "S5 an upgrade is under way when the plugin is closed": lambda s: any(
+            one.at == "upgrading" and s.plugins[one.mine].at == "closing" for one in s.upgraders
+        ),
+    },
+    leads_to={
+        "L1 an upgrade ends": LeadsTo(
+            lambda s: s.upgraders[0].at == "upgrading", lambda s: s.upgraders[0].at == "done"
+        ),
+        "L4 unregister returns": LeadsTo(lambda s: s.removers[0].at == "finding", lambda s: s.removers[0].at == "done"),
+        "L4 a close of the manager returns": LeadsTo(lambda s: s.closed, lambda s: s.removers[-1].at == "done"),
+    },
+    refuted={
+        "a name that is taken can be got": Refuted(lambda s: s.taken == s.listed, "registrar 1 take"),
+        "a handle that someone holds is of a plugin that serves": Refuted(
+            lambda s: all(one.mine in (NONE, s.listed) for one in s.users),
+            "registrar 1 take; registrar 1 list; user 1 get; remover 1 find; remover 1 close; plugin 1 empty; "
+            "remover 1 delete",
+        ),
+    },
+    symmetric=("users", "upgraders"),
+)
