@@ -33,7 +33,7 @@ from hotswap import (
     ProbeFailed,
 )
 from hotswap._cli_commands import cli
-from hotswap._demo import Settings, read_samples, run_demo
+from hotswap._demo import Settings, _load, read_samples, run_demo
 from hotswap._demo._display import PlainDisplay
 from hotswap._demo._load import Latency, Load, Sample, Tally, under_load
 from hotswap._demo._report import Report
@@ -369,6 +369,25 @@ def test_a_steady_phase_lasts_until_a_call_has_begun_and_ended_in_it() -> None:
         assert not steady.is_alive()
         plugin.may_end.release(1000)
     assert Tally.sum(load.tallies).wrong == 0
+
+
+def test_a_steady_phase_naps_so_that_ctrl_c_is_seen_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPython sees a signal that lands just before a sleep only after it, and then the command ends that much later."""
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        clock[0] += seconds
+
+    clock = [0.0]
+    plugin = Slow()
+    plugin.may_end.release(1000)
+    with under_load(cast(HotReloadablePlugin, plugin), SAMPLES, 2) as load:
+        monkeypatch.setattr(_load, "now", lambda: clock[0])
+        monkeypatch.setattr("hotswap._demo._load.time.sleep", nap)
+        load.steady(30.0)
+    assert max(naps) <= 0.5
+    assert sum(naps) == pytest.approx(30.0)
 
 
 def test_threads_that_could_not_all_start_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,8 @@ Call = tuple[float, float]
 PATIENCE_S = 10.0
 """How much longer than asked a steady phase may take, until a call has begun and ended in it."""
 _BACKOFF_S = 0.01
+_NAP_S_MAX = 0.25
+"""A signal that lands between the interpreter's last look and the sleep is seen only when the sleep has ended."""
 _MAX_FAULTS = 5
 _SKIPPED = {"site-packages", "dist-packages", "__pycache__"}
 
@@ -116,7 +118,9 @@ class Load:
     def steady(self, seconds: float) -> None:
         """Let the calls go on for so long, and at least until one has both begun and ended meanwhile."""
         enough = self.ended + len(self._threads) + 1  # each thread is at most in one call that began before
-        time.sleep(seconds)
+        end = now() + seconds
+        while (left := end - now()) > 0:
+            time.sleep(min(left, _NAP_S_MAX))
         deadline = now() + PATIENCE_S
         while self.ended < enough and self._progress.wait(deadline - now()):
             self._progress.clear()
