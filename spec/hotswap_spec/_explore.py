@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from hotswap_spec._model import MAY, Holds, Level, Transition, threads
+from hotswap_spec._model import MAY, Holds, Level, Transition, but
 
-
-class Step(NamedTuple):
-    """Thread number `i` does `transition`, which leads to `state`."""
-
-    transition: Transition
-    i: int
-    state: Any
-
-    @property
-    def label(self) -> str:
-        """Who does what: `caller 1 take`."""
-        return f"{self.transition.row.who} {self.i + 1} {self.transition.row.name}"
+Step = tuple[Transition, int, Any]
+"""Thread number `i`, from 0, does a transition, which leads to a state."""
 
 
 class Failure(NamedTuple):
@@ -38,10 +29,8 @@ class Result:
     states: int = 0
     edges: int = 0
     failure: Failure | None = None
-    seen: set[str] = field(default_factory=set)
-    """Which `sometimes` were met."""
-    done: set[str] = field(default_factory=set)
-    """Which steps were done at all."""
+    seen: set[str] = field(default_factory=set)  # which `sometimes` were met
+    done: set[str] = field(default_factory=set)  # which steps were done at all
 
 
 class Program:
@@ -53,38 +42,49 @@ class Program:
             for at in one.row.at.split():
                 groups.setdefault(fields.index(f"{one.row.who}s"), {}).setdefault(at, []).append(one)
         self._groups = sorted(groups.items())
-        self.symmetric = [fields.index(name) for name in level.symmetric] if symmetry else []
+        self._symmetric = [(name, fields.index(name)) for name in level.symmetric if symmetry]
+        self._rest, self._threads = level.rest, sorted(groups)
 
     def steps(self, state: Any) -> Iterator[Step]:
         """Every step that is possible in a state."""
         for group, at in self._groups:
             for i, thread in enumerate(state[group]):
                 for one in at.get(thread[0], ()):
-                    if one.guard is None or one.guard(state, i):
-                        yield Step(one, i, one.effect(state, i))
+                    if one[1] is None or one[1](state, i):
+                        yield one, i, one[2](state, i)
 
     def canonical(self, state: Any) -> Any:
         """The one state that stands for all that differ only in which of interchangeable threads is which."""
-        for group in self.symmetric:
-            if len(state[group]) > 1:
-                state = state._replace(**{state._fields[group]: tuple(sorted(state[group]))})
+        for name, group in self._symmetric:
+            if (in_order := tuple(sorted(state[group]))) != state[group]:
+                state = but(state, name, in_order)
         return state
+
+    def rests(self, state: Any) -> bool:
+        return all(thread[0] in self._rest for group in self._threads for thread in state[group])
 
 
 def explore(
-    level: Level, start: Any, *, symmetry: bool = False, progress: Callable[[Result, int], None] | None = None
+    level: Level, start: Any, *, symmetry: bool = False, progress: Callable[[int], None] = lambda _: None
 ) -> Result:
     """Visit every reachable state once and check every property but leads-to; stops at the first failure."""
-    program, result = Program(level, start._fields, symmetry=symmetry), Result()
-    canonical = program.canonical if program.symmetric else None
+    collects = gc.isenabled()
+    gc.disable()  # nothing here is cyclic, and looking for what is takes a third of the time
+    try:
+        return _explore(level, Program(level, start._fields, symmetry=symmetry), start, progress)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _explore(level: Level, program: Program, start: Any, progress: Callable[[int], None]) -> Result:
+    result, start = Result(), program.canonical(start)
     always, step_checks, sometimes = list(level.always.items()), list(level.steps.items()), dict(level.sometimes)
-    start = canonical(start) if canonical else start
     parents: dict[Any, Any] = {start: None}
     frontier = [start]
 
-    def fail(what: str, state: Any, last: Step | None = None) -> Result:
-        result.states = len(parents)
-        result.failure = Failure(what, start, [*path(program, parents, state), *([last] if last else [])])
+    def fail(what: str, state: Any, *last: Step) -> Result:
+        result.states, result.failure = len(parents), Failure(what, start, [*path(program, parents, state), *last])
         return result
 
     while frontier:
@@ -99,42 +99,39 @@ def explore(
             must = False
             for step in program.steps(state):
                 result.edges += 1
-                row, target = step.transition.row, step.state
+                (row, *_), _, target = step
                 must = must or row.fair != MAY
                 result.done.add(row.name)
                 for what, keeps in step_checks:
                     if not keeps(state, row.name, target):
                         return fail(what, state, step)
-                if canonical:
-                    target = canonical(target)
+                target = program.canonical(target)
                 if target not in parents:
                     parents[target] = state
                     following.append(target)
-            if not must and any(one.at not in level.rest for _, _, one in threads(state)):
+            if not must and not program.rests(state):
                 return fail("no deadlock: who is on the way can go on", state)
         frontier = following
-        if progress:
-            result.states = len(parents)
-            progress(result, len(frontier))
+        progress(len(parents))
     result.states = len(parents)
     return result
 
 
 def path(program: Program, parents: dict[Any, Any], end: Any) -> list[Step]:
     """The steps by which `end` was reached. Threads keep their numbers, also where symmetric states were merged."""
-    chain = [end]
+    chain, steps = [end], []
     while (state := parents[chain[-1]]) is not None:
         chain.append(state)
-    state, steps = chain[-1], []
-    for target in reversed(chain[:-1]):
-        step = next(one for one in program.steps(state) if program.canonical(one.state) == target)
-        steps.append(step)
-        state = step.state
+    state = chain.pop()
+    while chain:
+        target = chain.pop()
+        steps.append(next(step for step in program.steps(state) if program.canonical(step[2]) == target))
+        state = steps[-1][2]
     return steps
 
 
 def refute(level: Level, start: Any, claim: Holds) -> Failure | None:
     """A shortest way to a state where `claim` does not hold; None if there is none."""
-    only = Level(level.name, level.initial, level.bounds, level.transitions, level.rest, {"claim": claim}, {})
+    only = replace(level, always={"claim": claim}, sometimes={}, steps={})
     failure = explore(only, start).failure
     return failure if failure and failure.what == "claim" else None

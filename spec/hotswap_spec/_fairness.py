@@ -1,146 +1,121 @@
 """Leads-to under fairness: can what was begun go on for ever without coming to its end?
 
-Between a cause and its effect, an endless run stays in one strongly connected component of the states without the
-effect in the end. It is fair if every thread that could always do a step it MUST do does such a step: that is, each
-thread has in the component a step that it does, or a state in which there is nothing that it must do. If one thread
-has neither, no run in the component is fair; if all have, there is a fair one, and it is shown: a lasso. Where a step
-happens AGAIN (strong fairness), the states in which it is possible and not done are taken out of the component first.
+A run is fair if each thread, again and again, does a step or has none that it MUST do; and if each step that happens
+AGAIN is done again and again, or some day is possible no more. The states from which a run can be fair are a greatest
+fixed point (Emerson and Lei): keep those from which, for each such demand, a place that meets it can be reached
+without leaving what is kept, until all can stay. From one that is left, the way to a place for the first demand, then
+to one for the second, and so on, comes round in the end: that is a lasso, and it is shown.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from itertools import chain, combinations
 from typing import Any
 
-from hotswap_spec._explore import Failure, Program, Step
-from hotswap_spec._model import AGAIN, LeadsTo, Level
+from hotswap_spec._explore import Failure, Program, Step, refute
+from hotswap_spec._model import AGAIN, MAY, LeadsTo, Level
 
-Graph = dict[Any, list[Step]]
-
-
-def reachable(level: Level, start: Any) -> Graph:
-    """Every reachable state and its steps; no two states are merged, since symmetry is unsound for leads-to."""
-    program, graph, queue = Program(level, start._fields), Graph(), deque([start])
-    while queue:
-        if (state := queue.popleft()) not in graph:
-            graph[state] = list(program.steps(state))
-            queue.extend(step.state for step in graph[state] if step.state not in graph)
-    return graph
+Demand = tuple[str, int, str]
+"""Of a thread: the step that happens AGAIN, by name; without a name, what it MUST do."""
 
 
-def check(graph: Graph, start: Any, claim: LeadsTo) -> Failure | None:
-    """A fair run in which the cause is never followed by the effect; None if there is none."""
-    within = {state for state in graph if not claim.effect(state)}
-    causes = {state for state in within if claim.cause(state)}
-    pending = spread(causes, lambda state: [step.state for step in graph[state] if step.state in within])
-    into: dict[Any, list[Any]] = {}
-    for state in pending:
-        for step in graph[state]:
-            into.setdefault(step.state, []).append(state)
-    for component in just(graph, pending):
-        if (witnesses := fair(graph, component)) is not None:
-            doomed = spread(component, lambda state: [one for one in into.get(state, ()) if one in pending])
-            steps = walk(graph, start, (causes & doomed).__contains__, graph.__contains__)
-            steps += walk(graph, last(start, steps), component.__contains__, pending.__contains__)
-            return Failure("it need never come", start, steps, loop(graph, last(start, steps), component, witnesses))
-    return None
+class Graph:
+    """Every reachable state, by number. No two are merged, since symmetry is unsound for leads-to."""
+
+    def __init__(self, level: Level, start: Any) -> None:
+        program, number = Program(level, start._fields), {start: 0}
+        self.states, self.steps = [start], list[list[Step]]()
+        self.into: list[list[int]] = [[]]
+        self.moves: dict[
+            Demand, dict[int, list[Step]]
+        ] = {}  # what a demand asks for, by the state where it can be done
+        for n, state in enumerate(self.states):  # which grows meanwhile
+            self.steps.append([])
+            for one, i, target in program.steps(state):
+                if (m := number.setdefault(target, len(number))) == len(self.states):
+                    self.states.append(target)
+                    self.into.append([])
+                self.into[m].append(n)
+                self.steps[n].append(step := (one, i, m))
+                if one.row.fair != MAY:
+                    self.moves.setdefault((one.row.who, i, ""), {}).setdefault(n, []).append(step)
+                if one.row.fair == AGAIN:
+                    self.moves.setdefault((one.row.who, i, one.row.name), {}).setdefault(n, []).append(step)
+
+    def meets(self, n: int, demand: Demand, kept: set[int]) -> Step | bool:
+        """Whether a demand is met in a state: by doing nothing there (True), or by the step."""
+        mine = self.moves[demand].get(n, ())
+        return next((step for step in mine if step[2] in kept), not mine and not demand[2])
+
+    def core(self, kept: set[int], demands: list[Demand]) -> set[int]:
+        """The states from which a run can meet every demand again and again, and stay among them."""
+        size = -1
+        while len(kept) != size:
+            size = len(kept)
+            for demand in demands:
+                kept = spread([n for n in kept if self.meets(n, demand, kept)], lambda n: self.into[n], kept)
+        return kept
+
+    def walk(self, start: int, there: Callable[[int], object], within: set[int]) -> list[Step]:
+        """A shortest way to a state that is `there`; step by step, with the numbers of the states."""
+        ways: dict[int, list[Step]] = {start: []}
+        for n in (todo := [start]):
+            if there(n):
+                return ways[n]
+            for step in self.steps[n]:
+                if step[2] in within and step[2] not in ways:
+                    ways[step[2]] = [*ways[n], step]
+                    todo.append(step[2])
+        raise ValueError("there is no way")
 
 
-def spread(seeds: Iterable[Any], following: Callable[[Any], Iterable[Any]]) -> set[Any]:
-    """The seeds, and whatever follows from them."""
+def spread(seeds: Iterable[int], following: Callable[[int], Iterable[int]], within: set[int]) -> set[int]:
+    """The seeds, and whatever follows from them within."""
     found = set(seeds)
-    todo = list(found)
-    while todo:
-        fresh = set(following(todo.pop())) - found
+    for n in (todo := list(found)):
+        fresh = {m for m in following(n) if m in within and m not in found}
         found |= fresh
-        todo.extend(fresh)
+        todo += fresh
     return found
 
 
-def just(graph: Graph, among: set[Any]) -> Iterator[set[Any]]:
-    """The components in which every step that happens AGAIN, if it is possible at all, is done."""
-    for component in components(graph, among):
-        possible: dict[tuple[str, int], set[Any]] = {}
-        done = set()
-        for state in component:
-            for step in graph[state]:
-                if step.transition.row.fair == AGAIN:
-                    possible.setdefault((step.transition.row.name, step.i), set()).add(state)
-                    done |= {(step.transition.row.name, step.i)} if step.state in component else set()
-        starved = {state for key, states in possible.items() if key not in done for state in states}
-        yield from just(graph, component - starved) if starved else [component]
+def check(graph: Graph, claim: LeadsTo) -> Failure | None:
+    """A fair run in which the cause is never followed by the effect; None if there is none."""
+    without = {n for n, state in enumerate(graph.states) if not claim.effect(state)}
+    causes = {n for n in without if claim.cause(graph.states[n])}
+    pending = spread(causes, lambda n: [step[2] for step in graph.steps[n]], without)
+    threads = [demand for demand in graph.moves if not demand[2]]
+    again = [demand for demand in graph.moves if demand[2]]
+    for done in chain.from_iterable(combinations(again, k) for k in range(len(again) + 1)):
+        never = {n for demand in again if demand not in done for n in graph.moves[demand]}
+        demands = [*threads, *done]
+        if kept := graph.core(pending - never, demands):
+            doomed = causes & spread(kept, lambda n: graph.into[n], pending)
+            steps = graph.walk(0, doomed.__contains__, set(range(len(graph.states))))
+            steps += graph.walk(steps[-1][2] if steps else 0, kept.__contains__, pending)
+            return lasso(graph, steps, kept, demands)
+    return None
 
 
-def fair(graph: Graph, component: set[Any]) -> list[tuple[Any, Step | None]] | None:
-    """For each thread a state in which it need do nothing, or else a step that it does; None if one has neither."""
-    busy: dict[tuple[str, int], int] = {}
-    for state in component:
-        for thread in {(step.transition.row.who, step.i) for step in graph[state] if step.transition.row.fair}:
-            busy[thread] = busy.get(thread, 0) + 1
-    witnesses: dict[tuple[str, int], tuple[Any, Step | None]] = {}
-    for state in component:
-        must = {(step.transition.row.who, step.i) for step in graph[state] if step.transition.row.fair}
-        for thread in busy.keys() - must - witnesses.keys():
-            witnesses[thread] = (state, None)
-        for step in graph[state]:
-            if step.state in component and step.transition.row.fair:
-                witnesses.setdefault((step.transition.row.who, step.i), (state, step))
-    return list(witnesses.values()) if busy.keys() <= witnesses.keys() else None
+def lasso(graph: Graph, steps: list[Step], kept: set[int], demands: list[Demand]) -> Failure:
+    """Go on from where `steps` have led, from demand to demand, until it comes round."""
+    n, rounds = steps[-1][2] if steps else 0, dict[int, int]()
+    while n not in rounds:
+        rounds[n] = len(steps)
+        for demand in demands:
+            steps += graph.walk(n, {m for m in kept if graph.meets(m, demand, kept)}.__contains__, kept)
+            n = steps[-1][2] if steps else 0
+            if isinstance(step := graph.meets(n, demand, kept), tuple):
+                steps.append(step)
+                n = step[2]
+    shown = [(one, i, graph.states[m]) for one, i, m in steps]
+    return Failure("it need never come", graph.states[0], shown[: rounds[n]], shown[rounds[n] :])
 
 
-def loop(graph: Graph, start: Any, component: set[Any], witnesses: list[tuple[Any, Step | None]]) -> list[Step]:
-    """A way round in the component that visits every witness."""
-    steps: list[Step] = []
-    for state, step in witnesses:
-        steps += walk(graph, last(start, steps), state.__eq__, component.__contains__)
-        steps += [step] if step else []
-    return steps + walk(graph, last(start, steps), start.__eq__, component.__contains__)
-
-
-def last(start: Any, steps: list[Step]) -> Any:
-    return steps[-1].state if steps else start
-
-
-def walk(graph: Graph, start: Any, there: Callable[[Any], bool], within: Callable[[Any], bool]) -> list[Step]:
-    """A shortest way to a state that is `there`."""
-    ways: dict[Any, list[Step]] = {start: []}
-    queue = deque([start])
-    while not there(state := queue.popleft()):
-        for step in graph[state]:
-            if step.state not in ways and within(step.state):
-                ways[step.state] = [*ways[state], step]
-                queue.append(step.state)
-    return ways[state]
-
-
-def components(graph: Graph, among: set[Any]) -> Iterator[set[Any]]:
-    """The strongly connected components (Tarjan's algorithm, without recursion)."""
-    index: dict[Any, int] = {}
-    low: dict[Any, int] = {}
-    stack: list[Any] = []
-    open_: set[Any] = set()
-    for root in among:
-        work = [] if root in index else [(root, iter(graph[root]))]
-        while work:
-            state, steps = work[-1]
-            if state not in index:
-                index[state] = low[state] = len(index)
-                stack.append(state)
-                open_.add(state)
-            for step in steps:
-                if step.state in among and step.state not in index:
-                    work.append((step.state, iter(graph[step.state])))
-                    break
-                if step.state in open_:
-                    low[state] = min(low[state], index[step.state])
-            else:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[state])
-                if low[state] == index[state]:
-                    component = {stack.pop()}
-                    while state not in component:
-                        component.add(stack.pop())
-                    open_ -= component
-                    yield component
+def counterexample(level: Level, what: str) -> Failure | None:
+    """How a claim that is refuted fails, or how what should happen sometimes does happen: a shortest way."""
+    claim: Any = level.refuted.get(what) or (lambda state: not level.sometimes[what](state))
+    start = level.initial(**level.bounds["live" if isinstance(claim, LeadsTo) else "small"].size)
+    found = check(Graph(level, start), claim) if isinstance(claim, LeadsTo) else refute(level, start, claim)
+    return found and found._replace(what=what)

@@ -2,24 +2,29 @@
 
 A *state* is a NamedTuple. Its threads stand in fields that are tuples of records; the first field of such a record,
 `at`, is the place in its program where the thread is. A *table* says how threads go from place to place, one shared
-access a step. A row names its *guard*, a function of the state and the thread's number, and its *effect*, the method
-of the state that bears the row's name; a row without such a method only moves its thread.
+access a step: who it is, and then in each line where a thread must be, the step (and whose effect it has, if that is
+another's), where it goes, what guards the step, how it is scheduled, and what it means. A guard is a function of the
+state and the thread's number. The effect of a step is the function of its name, or else the method of the state; a
+step that has neither only moves its thread.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any, NamedTuple, TypeVar
 
-MAY, MUST, AGAIN = range(3)
+MAY, MUST, AGAIN = "may", "must", "again"
 """How a step is scheduled. MAY: it need never happen. MUST: a thread that is never without such a step does one (weak
 fairness). AGAIN: the step happens, if it is possible again and again (strong fairness)."""
 
-T = TypeVar("T")
+S = TypeVar("S", bound=tuple[Any, ...])
 Guard = Callable[[Any, int], bool]
 Effect = Callable[[Any, int], Any]
 Holds = Callable[[Any], bool]
+Keeps = Callable[[Any, str, Any], bool]
 
 
 class Row(NamedTuple):
@@ -28,11 +33,11 @@ class Row(NamedTuple):
     who: str
     at: str  # several places, if the step is the same
     name: str
+    does: str  # the step that has the effect
     to: str  # several places, if it depends
     when: str
+    fair: str
     says: str
-    fair: int = MUST
-    does: str = ""  # the method, where it is that of another step
 
 
 class Transition(NamedTuple):
@@ -48,11 +53,11 @@ class LeadsTo(NamedTuple):
     effect: Holds
 
 
-class Refuted(NamedTuple):
-    """What one would like to believe and is false: as a state's property, or a leads-to; with its counterexample."""
+class Bounds(NamedTuple):
+    """What `initial` takes, and how many distinct states there are then, without symmetric ones."""
 
-    claim: Holds | LeadsTo
-    counterexample: str
+    size: Mapping[str, Any]
+    states: int
 
 
 @dataclass(frozen=True)
@@ -61,54 +66,69 @@ class Level:
 
     name: str
     initial: Callable[..., Any]
-    bounds: Mapping[str, Mapping[str, Any]]
-    """What `initial` takes: `small` for every run, `live` for leads-to, `large` for the deeper run."""
+    bounds: Mapping[str, Bounds]  # `small` for every run, `live` for leads-to, `large` for the deeper run
     transitions: tuple[Transition, ...]
-    rest: frozenset[str]
-    """Places where a thread may stay for good. If nobody must move and somebody is elsewhere, that is a deadlock."""
+    rest: frozenset[str]  # where a thread may stay for good; if nobody must move and one is elsewhere: deadlock
     always: Mapping[str, Holds]
-    sometimes: Mapping[str, Holds]
-    steps: Mapping[str, Callable[[Any, str, Any], bool]] = field(default_factory=dict)
-    """What every step keeps, a property of the state before, the step's name, and the state after."""
+    sometimes: Mapping[str, Holds]  # none of `always` holds only because nothing happens
+    steps: Mapping[str, Keeps] = field(default_factory=dict)  # of the state before, the step's name, the state after
     leads_to: Mapping[str, LeadsTo] = field(default_factory=dict)
-    refuted: Mapping[str, Refuted] = field(default_factory=dict)
-    symmetric: tuple[str, ...] = ()
-    """Fields whose threads are interchangeable."""
+    refuted: Mapping[str, Holds | LeadsTo] = field(default_factory=dict)  # one would like to believe it; it is false
+    symmetric: tuple[str, ...] = ()  # fields whose threads are interchangeable
 
     def changed(self, name: str, guard: Guard | None = None, effect: Effect | None = None) -> Level:
         """The same level with another guard or effect for one step: a mutant."""
-        if not any(one.row.name == name for one in self.transitions):
-            raise ValueError(f"{self.name} has no step {name!r}")
-        swap = (
+        swapped = tuple(
             Transition(one.row, guard or one.guard, effect or one.effect) if one.row.name == name else one
             for one in self.transitions
         )
-        return replace(self, transitions=tuple(swap))
+        if swapped == self.transitions:
+            raise ValueError(f"{self.name} has no step {name!r}")
+        return replace(self, transitions=swapped)
 
 
-def read(table: tuple[Row, ...], guards: Mapping[str, Guard], state: type) -> tuple[Transition, ...]:
-    """The transitions of a table; raises `TypeError` for a guard that is missing or left over."""
-    named = {row.when for row in table if row.when}
-    if wrong := named ^ guards.keys():
-        raise TypeError(f"in the table or among the guards only: {', '.join(sorted(wrong))}")
-    return tuple(
-        Transition(row, guards.get(row.when), getattr(state, row.does or row.name, move(row))) for row in table
-    )
+def rows(table: str) -> Iterator[Row]:
+    """The lines of a table, read: two spaces or more part the columns."""
+    who = ""
+    for line in table.strip().splitlines():
+        if line.startswith(" "):
+            at, step, *rest = re.split(" {2,}", line.strip())
+            name, _, does = step.rstrip(")").partition(" (")
+            yield Row(who, at, name, does or name, *rest)
+        else:
+            who = line
 
 
-def move(row: Row) -> Effect:
-    """The effect of a step that changes nothing but the place of its thread."""
-    group = f"{row.who}s"
-    return lambda s, i: s._replace(**{group: put(getattr(s, group), i, getattr(s, group)[i]._replace(at=row.to))})
+def read(table: str, guards: Mapping[str, Guard], effects: Mapping[str, Effect], state: type) -> tuple[Transition, ...]:
+    """The transitions of a table. `a, not b` takes guard a and the opposite of guard b. Raises `TypeError` for a guard
+    or an effect that is missing or left over."""
+    lines = tuple(rows(table))
+    named = {name.removeprefix("not ") for row in lines for name in row.when.split(", ")} - {"-"}
+    if wrong := (named ^ guards.keys()) | (effects.keys() - {row.does for row in lines}):
+        raise TypeError(f"in the table or outside of it only: {', '.join(sorted(wrong))}")
+
+    def guard(name: str) -> Guard:
+        return (lambda s, i: not guards[name[4:]](s, i)) if name.startswith("not ") else guards[name]
+
+    def both(one: Guard, other: Guard) -> Guard:
+        return lambda s, i: one(s, i) and other(s, i)
+
+    def effect(row: Row) -> Effect:
+        move: Effect = lambda s, i: go(s, f"{row.who}s", i, at=row.to)  # noqa: E731
+        found: Effect = effects.get(row.does) or getattr(state, row.does, move)
+        return found
+
+    whens = [None if row.when == "-" else reduce(both, map(guard, row.when.split(", "))) for row in lines]
+    return tuple(Transition(row, when, effect(row)) for row, when in zip(lines, whens, strict=True))
 
 
-def put(items: tuple[T, ...], i: int, item: T) -> tuple[T, ...]:
-    """The same tuple with another item at `i`."""
-    return (*items[:i], item, *items[i + 1 :])
+def go(state: S, group: str, i: int, **change: Any) -> S:
+    """The state in which the record of thread `i` of a group has changed so."""
+    threads = getattr(state, group)
+    return but(state, group, (*threads[:i], threads[i]._replace(**change), *threads[i + 1 :]))
 
 
-def threads(state: Any) -> Iterator[tuple[str, int, Any]]:
-    """Every thread of a state: what it is, its number from 0, and its record."""
-    for name, value in zip(state._fields, state, strict=True):
-        if isinstance(value, tuple) and value and hasattr(value[0], "at"):
-            yield from ((name.removesuffix("s"), i, one) for i, one in enumerate(value))
+def but(state: S, name: str, value: Any) -> S:
+    """The state with another value in one field; twice as fast as `_replace`."""
+    k = state._fields.index(name)  # type: ignore[attr-defined]
+    return state._make((*state[:k], value, *state[k + 1 :]))  # type: ignore[attr-defined,no-any-return]

@@ -13,47 +13,49 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hotswap_spec._model import MAY, MUST, Guard, Row, put
+from hotswap_spec._model import Effect, Guard, but, go
 
-TABLE = (  # who is at a place in -ing holds the lock
-    # who       at            step               to           when            says
-    Row("caller", "outside", "look_up", "seen", "calls left", "begins a call: reads which version is current", MAY),
-    Row("caller", "seen", "pass_by", "cleared", "calm", "sees that nobody asks for attention"),
-    Row("caller", "seen", "heed", "unserved", "attention", "sees that somebody waits: no newcomer passes"),
-    Row("caller", "cleared", "take", "inside", "one free", "takes a lease: it is admitted"),
-    Row("caller", "cleared", "miss", "unserved", "none free", "finds no lease", MUST, "heed"),
-    Row("caller", "inside", "release", "left", "", "has ended its call; the lease goes home"),
-    Row("caller", "left", "leave", "outside", "calm", "sees that nobody asks for attention"),
-    Row("caller", "left", "notice", "noticed", "attention", "sees that somebody asks for attention"),
-    Row("caller", "noticed", "report", "reporting", "unlocked", "settles for those who wait"),
-    Row("caller", "unserved", "enqueue", "looking", "unlocked, open", "takes the last place in the queue"),
-    Row("caller", "unserved", "find_closed", "refused", "unlocked, closed", "is refused: the plugin is closed"),
-    Row("caller", "parked", "lose_patience", "refused", "", "has waited for its queue timeout", MAY),
-    Row("caller", "woken", "look_again", "looking", "unlocked", "looks whether it was served"),
-    Row("caller", "served", "quit_queue", "quitting", "unlocked", "leaves the queue with its lease"),
-    Row("caller", "refused", "quit_queue", "quitting", "unlocked", "leaves the queue"),
-    Row("operator", "rest", "publish", "publishing", "can begin", "makes the next version current (OVERLAP)", MAY),
-    Row("operator", "publishing", "retire", "retiring", "", "retires the old version"),
-    Row("operator", "rest", "shut_gate", "retiring", "can begin", "shuts the gate, retires (EXCLUSIVE)", MAY),
-    Row("operator", "drain", "check_drain", "checking", "unlocked, open", "looks whether the old version is empty"),
-    Row("operator", "parked", "time_out", "decide", "", "has waited for the drain timeout", MAY),
-    Row("operator", "decide", "commit", "finishing", "can commit", "commits"),
-    Row("operator", "decide", "roll_back", "restoring", "unlocked, open", "rolls back: the old version is not retired"),
-    Row("operator", "restoring", "restore", "restoring", "gathered", "gives the old version a lease back"),
-    Row("operator", "restoring", "reinstate", "reverting", "none gathered", "makes the old version current"),
-    Row("operator", "reverting", "drop_candidate", "finishing", "", "opens the gate and retires the new version"),
-    Row("operator", "drain", "yield_to_close", "rest", "unlocked, closed", "finds that the plugin was closed"),
-    Row("operator", "decide", "yield_to_close", "rest", "unlocked, closed", "finds that the plugin was closed"),
-    Row("closer", "ready", "close", "closing", "unlocked", "closes the plugin and retires what is current", MAY),
-    Row("closer", "drain", "return_closed", "closed", "nothing left", "returns: nothing runs"),
-    Row("version", "drained", "reclaim", "reclaimed", "not kept", "is reclaimed"),
-    Row("settler", "mark", "mark", "serve", "", "marks the current version if somebody waits"),
-    Row("settler", "serve", "serve", "serve", "can serve", "gives a lease to who waits longest"),
-    Row("settler", "serve", "serve_no_more", "gather unmark", "cannot serve", "can serve nobody more"),
-    Row("settler", "gather", "gather", "gather", "one home", "gathers a lease of a retired version"),
-    Row("settler", "gather", "gather_no_more", "gather unmark", "none home", "finds no more"),
-    Row("settler", "unmark", "unmark", "idle", "", "takes the mark away if it can, and unlocks"),
-)
+TABLE = """
+caller
+  outside   look_up        seen       calls left            may   begins a call: reads what is current
+  seen      pass_by        cleared    not attention         must  sees that nobody waits
+  seen      heed           unserved   attention             must  sees that somebody waits
+  cleared   take           inside     lease free            must  takes a lease: it is admitted
+  cleared   miss (heed)    unserved   not lease free        must  finds no lease
+  inside    release        left       -                     must  ends its call; the lease goes home
+  left      leave          outside    not attention         must  sees that nobody waits
+  left      notice         noticed    attention             must  sees that somebody waits
+  noticed   report         reporting  unlocked              must  settles for those who wait
+  unserved  enqueue        looking    unlocked, not closed  must  takes the last place in the queue
+  unserved  find_closed    refused    unlocked, closed      must  is refused: the plugin is closed
+  parked    lose_patience  refused    -                     may   has waited for its queue timeout
+  woken     look_again     looking    unlocked              must  looks whether it was served
+  served refused  quit_queue  quitting entering  unlocked   must  leaves the queue, with a lease or without
+operator
+  rest          publish         publishing  unlocked, not closed, more  may   makes the next version current
+  publishing    retire          retiring    -                           must  retires the old version
+  rest          shut_gate       retiring    unlocked, not closed, more  may   shuts the gate; retires
+  drain         check_drain     checking    unlocked, not closed        must  looks whether the old is empty
+  parked        time_out        decide      -                           may   has waited for the drain timeout
+  decide        commit          finishing   unlocked, not closed, may commit  must  commits
+  decide        roll_back       restoring   unlocked, not closed        must  rolls back: the old is live
+  restoring     restore         restoring   gathered                    must  gives the old one a lease back
+  restoring     reinstate       reverting   not gathered                must  makes the old version current
+  reverting     drop_candidate  finishing   -                           must  retires the new one, opens the gate
+  drain decide  yield_to_close  rest        unlocked, closed            must  finds the plugin closed
+closer
+  ready  close          closing  unlocked      may   closes; retires all
+  drain  return_closed  closed   nothing left  must  returns: nothing runs
+version
+  drained  reclaim  reclaimed  unlocked, not kept  must  is reclaimed
+lock
+  mark    mark            serve          -              must  marks the current if somebody waits
+  serve   serve           serve          can serve      must  gives a lease to who waits longest
+  serve   serve_no_more   gather unmark  not can serve  must  can serve nobody more
+  gather  gather          gather         one home       must  gathers a lease of a retired version
+  gather  gather_no_more  gather unmark  not one home   must  finds no more
+  unmark  unmark          free           -              must  takes the mark away, and unlocks
+"""
 NONE = -1
 
 
@@ -90,7 +92,6 @@ class State(NamedTuple):
     newest: int
     kept: int  # the version that the upgrade under way may roll back to
     size: int  # instances of one version
-    locked: bool
     shut: bool
     closed: bool
     ended: int  # history for S2: the newest version on which a call has ended since the last rollback
@@ -98,20 +99,17 @@ class State(NamedTuple):
     callers: tuple[Caller, ...]
     operators: tuple[Operator, ...]
     closers: tuple[Thread, ...]
-    settlers: tuple[Thread, ...]
+    locks: tuple[Thread, ...]  # the one lock: free, held, or in the hand of who settles
 
-    def caller(self, i: int, **change: Any) -> State:
-        return self._replace(callers=put(self.callers, i, self.callers[i]._replace(**change)))
+    def go(self, group: str, i: int, **change: Any) -> State:
+        return go(self, group, i, **change)
 
-    def version(self, v: int, **change: Any) -> State:
-        return self._replace(versions=put(self.versions, v, self.versions[v]._replace(**change)))
+    def lock(self, at: str = "mark") -> State:
+        """Take the lock; but for `held`, to settle: that is how it is let go."""
+        return but(self, "locks", (Thread(at),))
 
-    def operator(self, at: str, **change: Any) -> State:
-        return self._replace(operators=(self.operators[0]._replace(at=at, **change),))
-
-    def settle(self) -> State:
-        """Take the lock; the settler does its work and lets go of it."""
-        return self._replace(locked=True, settlers=(Thread("mark"),))
+    def settle(self, group: str, i: int, **change: Any) -> State:
+        return go(self, group, i, **change).lock()
 
     def wake(self) -> State:
         """Everyone who waits looks again."""
@@ -122,144 +120,112 @@ class State(NamedTuple):
     def without(self, place: int) -> State:
         """The queue without the caller at that place: who stands behind moves up."""
         moved = (one._replace(place=one.place - (one.place > place)) for one in self.callers)
-        return self._replace(callers=tuple(moved)) if place else self
+        return but(self, "callers", tuple(moved)) if place else self
 
-    def look_up(self, i: int) -> State:
-        calls = self.callers[i].calls
-        return self.caller(i, at="seen", calls=calls - (calls > 0), seen=self.current, floor=self.ended)
-
-    def heed(self, i: int, at: str = "unserved") -> State:
-        return self.caller(i, at=at, seen=NONE)
+    def open_gate(self) -> State:
+        """Who waits passes, also if the gate is shut again before he is served."""
+        held = tuple(one._replace(held=True) if one.place else one for one in self.callers)
+        return self._replace(shut=False, callers=held).wake() if self.shut else self
 
     def take(self, i: int) -> State:
         v = self.callers[i].seen
-        s = self.caller(i, at="inside", seen=NONE, lease=v, floor=0)
-        return s.version(v, free=s.versions[v].free - 1)
+        s = self.go("callers", i, at="inside", seen=NONE, lease=v, floor=0)
+        return s.go("versions", v, free=s.versions[v].free - 1)
 
     def release(self, i: int) -> State:
         v = self.callers[i].lease
-        s = self.caller(i, at="left", seen=v, lease=NONE, held=False)
-        s = s._replace(ended=v) if s.ended < v <= s.current else s
-        return s.version(v, free=s.versions[v].free + 1)
+        s = self.go("callers", i, at="left", seen=v, lease=NONE, held=False)
+        s = but(s, "ended", v) if s.ended < v <= s.current else s
+        return s.go("versions", v, free=s.versions[v].free + 1)
 
-    def leave(self, i: int) -> State:
-        return self.heed(i, "outside")
-
-    def notice(self, i: int) -> State:
-        return self.heed(i, "noticed")
-
-    def report(self, i: int) -> State:
-        return self.caller(i, at="reporting").settle()
-
-    def enqueue(self, i: int) -> State:
-        return self.caller(i, at="looking", place=1 + max(one.place for one in self.callers)).settle()
-
-    def look_again(self, i: int) -> State:
-        return self.caller(i, at="looking").settle()
-
-    def quit_queue(self, i: int) -> State:
-        return self.without(self.callers[i].place).caller(i, at="quitting", place=0, floor=0).settle()
-
-    def publish(self, _i: int) -> State:
+    def publish(self, i: int) -> State:
         old, new = self.current, self.newest + 1
-        s = self.version(new, at="live", attention=True)._replace(current=new, newest=new, kept=old, locked=True)
-        return s.operator("publishing", old=old, exclusive=False)
+        s = self.go("versions", new, at="live", attention=True)._replace(current=new, newest=new, kept=old)
+        return s.go("operators", i, at="publishing", old=old, exclusive=False).lock("held")
 
-    def retire(self, _i: int) -> State:
-        return self.version(self.operators[0].old, at="retired", attention=True).operator("retiring").settle()
-
-    def shut_gate(self, _i: int) -> State:
-        s = self.version(self.current, at="retired", attention=True)
+    def shut_gate(self, i: int) -> State:
+        s = self.go("versions", self.current, at="retired", attention=True)
         s = s._replace(newest=s.newest + 1, kept=s.current, shut=True)
-        return s.operator("retiring", old=s.current, exclusive=True).settle()
+        return s.settle("operators", i, at="retiring", old=s.current, exclusive=True)
 
-    def check_drain(self, _i: int) -> State:
-        return self.operator("checking").settle()
+    def commit(self, i: int) -> State:
+        s = but(self, "kept", NONE)
+        if s.operators[i].exclusive:
+            s = s.go("versions", s.newest, at="live", attention=True)._replace(current=s.newest).open_gate()
+        return s.settle("operators", i, at="finishing")
 
-    def open_gate(self) -> State:
-        if not self.shut:
-            return self
-        held = tuple(one._replace(held=True) if one.place else one for one in self.callers)
-        return self._replace(shut=False, callers=held).wake()
+    def restore(self, i: int) -> State:
+        old = self.operators[i].old
+        return self.go("versions", old, free=self.versions[old].free + 1, gathered=self.versions[old].gathered - 1)
 
-    def commit(self, _i: int) -> State:
-        s = self._replace(kept=NONE)
-        if s.operators[0].exclusive:
-            s = s.version(s.newest, at="live", attention=True)._replace(current=s.newest).open_gate()
-        return s.operator("finishing").settle()
-
-    def roll_back(self, _i: int) -> State:
-        return self.version(self.operators[0].old, at="live").operator("restoring")._replace(locked=True)
-
-    def gathered(self) -> int:
-        return self.versions[self.operators[0].old].gathered
-
-    def restore(self, _i: int) -> State:
-        old = self.operators[0].old
-        return self.version(old, free=self.versions[old].free + 1, gathered=self.versions[old].gathered - 1)
-
-    def reinstate(self, _i: int) -> State:
+    def reinstate(self, i: int) -> State:
         anew = tuple(one._replace(floor=0) for one in self.callers)
-        return self.operator("reverting")._replace(current=self.operators[0].old, ended=0, callers=anew)
+        s = self._replace(current=self.operators[i].old, ended=0, callers=anew)
+        return s.go("operators", i, at="reverting")
 
-    def drop_candidate(self, _i: int) -> State:
-        s = self.version(self.newest, at="retired", attention=True)._replace(kept=NONE)
-        return s.open_gate().operator("finishing").settle()
+    def drop_candidate(self, i: int) -> State:
+        s = self.go("versions", self.newest, at="retired", attention=True)._replace(kept=NONE)
+        return s.open_gate().settle("operators", i, at="finishing")
 
     def close(self, i: int) -> State:
-        s = self._replace(closed=True, kept=NONE, closers=put(self.closers, i, Thread("closing")))
+        s = self._replace(closed=True, kept=NONE)
         for v, one in enumerate(s.versions[: s.newest + 1]):
-            s = s.version(v, at="retired", attention=True) if one.at in ("live", "fresh") else s
-        return s.wake().settle()
-
-    def reclaim(self, v: int) -> State:
-        return self.version(v, at="reclaimed", gathered=0)
+            s = s.go("versions", v, at="retired", attention=True) if one.at in ("live", "fresh") else s
+        return s.wake().settle("closers", i, at="closing")
 
     def mark(self, _i: int) -> State:
-        waits = self.shut or any(one.place for one in self.callers)
-        s = self.version(self.current, attention=True) if waits else self
-        return s._replace(settlers=(Thread("serve"),))
+        s = self.go("versions", self.current, attention=True) if waits(self) else self
+        return s.lock("serve")
 
     def serve(self, _i: int) -> State:
         v, i = self.current, next(i for i, one in enumerate(self.callers) if one.place == 1)
         at = "woken" if self.callers[i].at == "parked" else self.callers[i].at
-        s = self.caller(i, at=at, lease=v, floor=0).without(1).caller(i, place=0)
-        return s.version(v, free=s.versions[v].free - 1)
+        s = self.go("callers", i, at=at, lease=v, floor=0).without(1).go("callers", i, place=0)
+        return s.go("versions", v, free=s.versions[v].free - 1)
 
     def serve_no_more(self, _i: int, start: int = 0) -> State:
-        retired = [v for v in range(start, self.newest + 1) if self.versions[v].at == "retired"]
-        return self._replace(settlers=(Thread("gather", retired[0]) if retired else Thread("unmark"),))
+        retired = (v for v in range(start, self.newest + 1) if self.versions[v].at == "retired")
+        v = next(retired, NONE)
+        return but(self, "locks", (Thread("gather" if v >= 0 else "unmark", v),))
 
     def gather(self, _i: int) -> State:
-        v = self.settlers[0].version
-        return self.version(v, free=self.versions[v].free - 1, gathered=self.versions[v].gathered + 1)
+        v = self.locks[0].version
+        return self.go("versions", v, free=self.versions[v].free - 1, gathered=self.versions[v].gathered + 1)
 
-    def gather_no_more(self, _i: int) -> State:
-        v = self.settlers[0].version
-        s = self.version(v, at="drained").wake() if self.versions[v].gathered == self.size else self
-        return s.serve_no_more(0, v + 1)
+    def gather_no_more(self, i: int) -> State:
+        v = self.locks[0].version
+        s = self.go("versions", v, at="drained").wake() if self.versions[v].gathered == self.size else self
+        return s.serve_no_more(i, v + 1)
 
     def unmark(self, _i: int) -> State:
-        s, v = self._replace(locked=False, settlers=(Thread("idle"),)), self.current
-        waits = s.shut or any(one.place for one in s.callers)
-        s = s.version(v, attention=waits or s.versions[v].at != "live")
-        return s._replace(
-            callers=tuple(one._replace(at=s.after(one)) if one.at.endswith("ing") else one for one in s.callers),
-            operators=tuple(one._replace(at=s.went_on(one)) if one.at.endswith("ing") else one for one in s.operators),
-            closers=tuple(Thread("drain") if one.at == "closing" else one for one in s.closers),
-        )
+        """Let the lock go; whoever settled goes on."""
+        asks = waits(self) or self.versions[self.current].at != "live"
+        s = self.go("versions", self.current, attention=asks).lock("free")
+        for group in ("callers", "operators", "closers"):
+            after = (one._replace(at=on(s, one)) if one.at.endswith("ing") else one for one in getattr(s, group))
+            s = but(s, group, tuple(after))
+        return s
 
-    def after(self, one: Caller) -> str:
-        if one.at == "looking" and one.lease == NONE:
-            return "refused" if self.closed else "parked"
-        if one.at == "looking":
-            return "served"
-        return "outside" if one.lease == NONE else "inside"
 
-    def went_on(self, one: Operator) -> str:
-        if one.at == "checking":
-            return "decide" if self.versions[one.old].at == "drained" else "parked"
-        return "drain" if one.at == "retiring" else "rest"
+ON = {"reporting": "outside", "quitting": "outside", "entering": "inside"}
+ON |= {"retiring": "drain", "finishing": "rest", "closing": "drain"}
+
+
+def on(s: State, one: Any) -> str:
+    """Where a thread goes that has settled."""
+    if one.at == "looking":
+        return "served" if one.lease != NONE else "refused" if s.closed else "parked"
+    if one.at == "checking":
+        return "decide" if s.versions[one.old].at == "drained" else "parked"
+    return ON[one.at]
+
+
+def waits(s: State) -> bool:
+    return s.shut or any(one.place for one in s.callers)
+
+
+def gathered(s: State) -> int:
+    return s.versions[s.operators[0].old].gathered
 
 
 def can_serve(s: State, _i: int) -> bool:
@@ -267,36 +233,50 @@ def can_serve(s: State, _i: int) -> bool:
     return first is not None and not s.closed and (first.held or not s.shut) and s.versions[s.current].free > 0
 
 
+EFFECTS: dict[str, Effect] = {  # the effects that one line can say
+    "look_up": lambda s, i: s.go(
+        "callers", i, at="seen", calls=max(s.callers[i].calls - 1, NONE), seen=s.current, floor=s.ended
+    ),
+    "heed": lambda s, i: s.go("callers", i, at="unserved", seen=NONE),
+    "leave": lambda s, i: s.go("callers", i, at="outside", seen=NONE),
+    "notice": lambda s, i: s.go("callers", i, at="noticed", seen=NONE),
+    "report": lambda s, i: s.settle("callers", i, at="reporting"),
+    "enqueue": lambda s, i: s.settle("callers", i, at="looking", place=1 + max(one.place for one in s.callers)),
+    "look_again": lambda s, i: s.settle("callers", i, at="looking"),
+    "quit_queue": lambda s, i: s.without(s.callers[i].place).settle(
+        "callers", i, at="quitting" if s.callers[i].lease == NONE else "entering", place=0, floor=0
+    ),
+    "retire": lambda s, i: s.go("versions", s.operators[i].old, at="retired", attention=True).settle(
+        "operators", i, at="retiring"
+    ),
+    "check_drain": lambda s, i: s.settle("operators", i, at="checking"),
+    "roll_back": lambda s, i: (
+        s.go("versions", s.operators[i].old, at="live").go("operators", i, at="restoring").lock("held")
+    ),
+    "reclaim": lambda s, v: s.go("versions", v, at="reclaimed", gathered=0),
+}
 GUARDS: dict[str, Guard] = {
     "calls left": lambda s, i: s.callers[i].calls != 0,
     "attention": lambda s, i: s.versions[s.callers[i].seen].attention,
-    "calm": lambda s, i: not s.versions[s.callers[i].seen].attention,
-    "one free": lambda s, i: s.versions[s.callers[i].seen].free > 0,
-    "none free": lambda s, i: s.versions[s.callers[i].seen].free == 0,
-    "unlocked": lambda s, _: not s.locked,
-    "unlocked, open": lambda s, _: not s.locked and not s.closed,
-    "unlocked, closed": lambda s, _: not s.locked and s.closed,
-    "can begin": lambda s, _: not s.locked and not s.closed and s.newest + 1 < len(s.versions),
-    "can commit": lambda s, _: (
-        not s.locked and not s.closed and (s.gathered() == s.size or not s.operators[0].exclusive)
-    ),
-    "gathered": lambda s, _: s.gathered() > 0,
-    "none gathered": lambda s, _: s.gathered() == 0,
+    "lease free": lambda s, i: s.versions[s.callers[i].seen].free > 0,
+    "unlocked": lambda s, _: s.locks[0].at == "free",
+    "closed": lambda s, _: s.closed,
+    "more": lambda s, _: s.newest + 1 < len(s.versions),
+    "may commit": lambda s, i: gathered(s) == s.size or not s.operators[i].exclusive,
+    "gathered": lambda s, _: gathered(s) > 0,
     "nothing left": lambda s, _: all(one.at in ("reclaimed", "fresh") for one in s.versions),
-    "not kept": lambda s, v: not s.locked and v != s.kept,
+    "kept": lambda s, v: v == s.kept,
     "can serve": can_serve,
-    "cannot serve": lambda s, i: not can_serve(s, i),
-    "one home": lambda s, _: s.versions[s.settlers[0].version].free > 0,
-    "none home": lambda s, _: s.versions[s.settlers[0].version].free == 0,
+    "one home": lambda s, _: s.versions[s.locks[0].version].free > 0,
 }
 
 
 def initial(callers: int, versions: int, size: int, closers: int = 0, calls: int = NONE) -> State:
     return State(
-        *(0, 0, NONE, size, False, False, False, 0),
+        *(0, 0, NONE, size, False, False, 0),
         versions=(Version("live", size), *(Version("fresh", size),) * (versions - 1)),
         callers=(Caller("outside", calls),) * callers,
         operators=(Operator("rest"),),
         closers=(Thread("ready"),) * closers,
-        settlers=(Thread("idle"),),
+        locks=(Thread("free"),),
     )

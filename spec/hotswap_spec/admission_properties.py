@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from hotswap_spec import admission
-from hotswap_spec._model import LeadsTo, Level, read
-from hotswap_spec.admission import GUARDS, NONE, TABLE, State
-
-RUNS = ("inside", "served", "looking", "quitting", "woken", "refused")
+from hotswap_spec._model import Bounds, LeadsTo, Level, read
+from hotswap_spec.admission import EFFECTS, GUARDS, NONE, TABLE, State
 
 
 def leases_are_exact(s: State) -> bool:
@@ -28,11 +26,13 @@ def never_goes_back(s: State, step: str, t: State) -> bool:
 
 
 def will_settle(s: State) -> bool:
-    return s.locked or any(one.at in ("left", "noticed", "woken", "served", "refused") for one in s.callers)
+    return s.locks[0].at != "free" or any(
+        one.at in ("left", "noticed", "woken", "served", "refused") for one in s.callers
+    )
 
 
 def no_waiter_is_forgotten(s: State) -> bool:
-    if s.locked or s.closed or s.versions[s.current].free == 0:
+    if s.locks[0].at != "free" or s.closed or s.versions[s.current].free == 0:
         return True
     first = next((one for one in s.callers if one.place == 1), None)
     return first is None or first.at != "parked" or (s.shut and not first.held) or will_settle(s)
@@ -50,17 +50,17 @@ LEVEL = Level(
     name="admission",
     initial=admission.initial,
     bounds={
-        "small": {"callers": 2, "versions": 2, "size": 1},
-        "live": {"callers": 2, "versions": 2, "size": 1, "closers": 1, "calls": 1},
-        "large": {"callers": 3, "versions": 3, "size": 2, "closers": 1},
+        "small": Bounds({"callers": 2, "versions": 2, "size": 1}, 12_739),
+        "live": Bounds({"callers": 2, "versions": 2, "size": 1, "closers": 1, "calls": 1}, 33_151),
+        "large": Bounds({"callers": 3, "versions": 3, "size": 2, "closers": 1}, 0),
     },
-    transitions=read(TABLE, GUARDS, State),
-    rest=frozenset({"outside", "rest", "ready", "closed", "fresh", "live", "reclaimed", "retired", "idle"}),
+    transitions=read(TABLE, GUARDS, EFFECTS, State),
+    rest=frozenset({"outside", "rest", "ready", "closed", "fresh", "live", "reclaimed", "retired", "free"}),
     always={
         "S3 every lease is in one place, and a reclaimed version has none": leases_are_exact,
         "S3 only a retired version is reclaimed": lambda s: s.closed or s.versions[s.current].at != "reclaimed",
         "S8 a version is live, or retired and on its way to be reclaimed, or not yet published": lambda s: all(
-            one.at != "live" or v in (s.current, s.kept) or s.locked for v, one in enumerate(s.versions)
+            one.at != "live" or v in (s.current, s.kept) or s.locks[0].at != "free" for v, one in enumerate(s.versions)
         ),
         "L3 no waiter is forgotten: one who could be served is about to be": no_waiter_is_forgotten,
         "L2 no drain is forgotten: its end is seen": no_drain_is_forgotten,

@@ -8,31 +8,35 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hotswap_spec._model import MAY, MUST, Guard, LeadsTo, Level, Refuted, Row, put, read
+from hotswap_spec._model import Bounds, Guard, LeadsTo, Level, go, read
 
-TABLE = (
-    # who             at        step            to           when            says
-    Row("registrar", "ready", "take", "making", "name free", "takes the name, to register a plugin", MAY),
-    Row("registrar", "ready", "be_refused", "done", "name taken", "is told AlreadyRegistered, or PluginClosed", MAY),
-    Row("registrar", "making", "fail", "done", "", "fails to make the plugin: the name is free again", MAY),
-    Row("registrar", "making", "list", "done", "manager open", "lists its plugin"),
-    Row("registrar", "making", "find_closed", "done", "manager closed", "finds the manager closed", MUST, "fail"),
-    Row("user", "outside", "get", "holding", "listed", "gets a handle", MAY),
-    Row("user", "holding", "call", "inside", "can call", "calls and is admitted", MAY),
-    Row("user", "holding", "call_late", "holding", "too late", "calls and is told PluginClosed", MAY),
-    Row("user", "inside", "end", "holding", "", "ends its call, and keeps the handle"),
-    Row("user", "holding", "forget", "outside", "", "forgets the handle", MAY),
-    Row("upgrader", "ready", "upgrade", "upgrading", "can upgrade", "finds the plugin and upgrades it", MAY),
-    Row("upgrader", "upgrading", "succeed", "done", "still open", "is done upgrading"),
-    Row("upgrader", "upgrading", "lose", "done", "lost", "is told PluginClosed"),
-    Row("remover", "ready", "find", "finding", "listed", "is to unregister: finds the plugin", MAY),
-    Row("remover", "finding", "close", "closing", "", "closes the plugin: nothing more is admitted"),
-    Row("remover", "closing", "delete", "done shutting", "mine closed", "has unregistered it: the name is free"),
-    Row("remover", "idle", "shut", "shutting", "", "closes the manager", MAY),
-    Row("remover", "shutting", "find", "finding", "listed", "finds a plugin to unregister"),
-    Row("remover", "shutting", "leave", "done", "not listed", "returns: the manager is closed, and holds no plugin"),
-    Row("plugin", "closing", "empty", "closed", "nobody inside", "is drained and reclaimed"),
-)
+TABLE = """
+registrar
+  ready   take                making  name free              may   takes the name
+  ready   be_refused          done    not name free          may   is told AlreadyRegistered or PluginClosed
+  making  fail                done    -                      may   fails: the name is free again
+  making  list                done    not closed             must  lists its plugin
+  making  find_closed (fail)  done    closed                 must  finds the manager closed
+user
+  outside  get        holding  listed      may   gets a handle
+  holding  call       inside   serves      may   calls and is admitted
+  holding  call_late  holding  not serves  may   calls and is told PluginClosed
+  inside   end        holding  -           must  ends its call, and keeps the handle
+  holding  forget     outside  -           may   forgets the handle
+upgrader
+  ready      upgrade  upgrading  can upgrade  may   finds the plugin and upgrades it
+  upgrading  succeed  done       goes on      must  is done upgrading
+  upgrading  lose     done       not goes on  must  is told PluginClosed
+remover
+  ready     find    finding        listed       may   is to unregister: finds the plugin
+  finding   close   closing        -            must  closes the plugin: nothing more is admitted
+  closing   delete  done shutting  mine closed  must  has unregistered it: the name is free
+  idle      shut    shutting       -            may   closes the manager
+  shutting  find    finding        listed       must  finds a plugin to unregister
+  shutting  leave   done           not listed   must  returns: no plugin is left
+plugin
+  closing  empty  closed  not in use  must  is drained and reclaimed
+"""
 NONE = -1
 
 
@@ -57,49 +61,44 @@ class State(NamedTuple):
     upgraders: tuple[Thread, ...]
     removers: tuple[Thread, ...]
 
-    def go(self, who: str, i: int, at: str, **change: Any) -> State:
-        group = getattr(self, who)
-        changed: dict[str, Any] = {who: put(group, i, group[i]._replace(at=at, **change))}
-        return self._replace(**changed)
-
-    def plugin(self, p: int, **change: Any) -> State:
-        return self._replace(plugins=put(self.plugins, p, self.plugins[p]._replace(**change)))
+    def go(self, group: str, i: int, **change: Any) -> State:
+        return go(self, group, i, **change)
 
     def take(self, i: int) -> State:
-        return self.go("registrars", i, "making")._replace(taken=i)
+        return self.go("registrars", i, at="making")._replace(taken=i)
 
     def fail(self, i: int) -> State:
-        return self.go("registrars", i, "done")._replace(taken=NONE)
+        return self.go("registrars", i, at="done")._replace(taken=NONE)
 
     def list(self, i: int) -> State:
-        return self.plugin(i, at="open").go("registrars", i, "done")._replace(listed=i)
+        return self.go("plugins", i, at="open").go("registrars", i, at="done")._replace(listed=i)
 
     def get(self, i: int) -> State:
-        return self.go("users", i, "holding", mine=self.listed)
+        return self.go("users", i, at="holding", mine=self.listed)
 
     def forget(self, i: int) -> State:
-        return self.go("users", i, "outside", mine=NONE)
+        return self.go("users", i, at="outside", mine=NONE)
 
     def upgrade(self, i: int) -> State:
-        return self.plugin(self.listed, upgrades=True).go("upgraders", i, "upgrading", mine=self.listed)
+        return self.go("plugins", self.listed, upgrades=True).go("upgraders", i, at="upgrading", mine=self.listed)
 
     def succeed(self, i: int) -> State:
-        return self.plugin(self.upgraders[i].mine, upgrades=False).go("upgraders", i, "done", mine=NONE)
+        return self.go("plugins", self.upgraders[i].mine, upgrades=False).go("upgraders", i, at="done", mine=NONE)
 
     def find(self, i: int) -> State:
-        return self.go("removers", i, "finding", mine=self.listed)
+        return self.go("removers", i, at="finding", mine=self.listed)
 
     def close(self, i: int) -> State:
         p = self.removers[i].mine
-        s = self.plugin(p, at="closing", upgrades=False) if self.plugins[p].at == "open" else self
-        return s.go("removers", i, "closing")
+        s = self.go("plugins", p, at="closing", upgrades=False) if self.plugins[p].at == "open" else self
+        return s.go("removers", i, at="closing")
 
     def delete(self, i: int) -> State:
         s = self._replace(listed=NONE, taken=NONE) if self.removers[i].mine == self.listed else self
-        return s.go("removers", i, "shutting" if self.removers[i].all else "done")
+        return s.go("removers", i, at="shutting" if self.removers[i].all else "done")
 
     def shut(self, i: int) -> State:
-        return self.go("removers", i, "shutting", all=True)._replace(closed=True)
+        return self.go("removers", i, at="shutting", all=True)._replace(closed=True)
 
 
 def calls(s: State, p: int) -> bool:
@@ -108,18 +107,13 @@ def calls(s: State, p: int) -> bool:
 
 GUARDS: dict[str, Guard] = {
     "name free": lambda s, _: s.taken == NONE and not s.closed,
-    "name taken": lambda s, _: s.taken != NONE or s.closed,
-    "manager open": lambda s, _: not s.closed,
-    "manager closed": lambda s, _: s.closed,
+    "closed": lambda s, _: s.closed,
     "listed": lambda s, _: s.listed != NONE,
-    "not listed": lambda s, _: s.listed == NONE,
-    "can call": lambda s, i: s.plugins[s.users[i].mine].at == "open",
-    "too late": lambda s, i: s.plugins[s.users[i].mine].at != "open",
+    "serves": lambda s, i: s.plugins[s.users[i].mine].at == "open",
     "can upgrade": lambda s, _: s.listed != NONE and s.plugins[s.listed] == ("open", False),
-    "still open": lambda s, i: s.plugins[s.upgraders[i].mine].at == "open",
-    "lost": lambda s, i: s.plugins[s.upgraders[i].mine].at != "open",
+    "goes on": lambda s, i: s.plugins[s.upgraders[i].mine].at == "open",
     "mine closed": lambda s, i: s.plugins[s.removers[i].mine].at == "closed",
-    "nobody inside": lambda s, p: not calls(s, p),
+    "in use": lambda s, p: calls(s, p),
 }
 
 
@@ -142,11 +136,11 @@ LEVEL = Level(
     name="manager",
     initial=initial,
     bounds={
-        "small": {"registrars": 2, "users": 2, "upgraders": 1, "unregisterers": 1, "closers": 1},
-        "live": {"registrars": 2, "users": 2, "upgraders": 1, "unregisterers": 1, "closers": 1},
-        "large": {"registrars": 3, "users": 3, "upgraders": 2, "unregisterers": 2, "closers": 1},
+        "small": Bounds({"registrars": 2, "users": 2, "upgraders": 1, "unregisterers": 1, "closers": 1}, 2_652),
+        "live": Bounds({"registrars": 2, "users": 2, "upgraders": 1, "unregisterers": 1, "closers": 1}, 2_652),
+        "large": Bounds({"registrars": 3, "users": 3, "upgraders": 2, "unregisterers": 2, "closers": 1}, 0),
     },
-    transitions=read(TABLE, GUARDS, State),
+    transitions=read(TABLE, GUARDS, {}, State),
     rest=frozenset({"ready", "idle", "outside", "holding", "done", "unmade", "open", "closed"}),
     always={
         "S9 a name is one plugin: no other runs until it is unregistered": lambda s: (
@@ -186,11 +180,9 @@ LEVEL = Level(
         "L4 a close of the manager returns": LeadsTo(lambda s: s.closed, lambda s: s.removers[-1].at == "done"),
     },
     refuted={
-        "a name that is taken can be got": Refuted(lambda s: s.taken == s.listed, "registrar 1 take"),
-        "a handle that someone holds is of a plugin that serves": Refuted(
-            lambda s: all(one.mine in (NONE, s.listed) for one in s.users),
-            "registrar 1 take; registrar 1 list; user 1 get; remover 1 find; remover 1 close; plugin 1 empty; "
-            "remover 1 delete",
+        "a name that is taken can be got": lambda s: s.taken == s.listed,
+        "a handle that someone holds is of a plugin that serves": lambda s: all(
+            one.mine in (NONE, s.listed) for one in s.users
         ),
     },
     symmetric=("users", "upgraders"),

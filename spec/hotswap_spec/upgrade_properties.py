@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hotswap_spec import upgrade
-from hotswap_spec._model import LeadsTo, Level, read
-from hotswap_spec.upgrade import GUARDS, NOTHING, TABLE, State, owner, undecided
+from hotswap_spec._model import Bounds, LeadsTo, Level, read
+from hotswap_spec.upgrade import EFFECTS, GUARDS, NOTHING, TABLE, State, owner, undecided
 
 PHASES = {  # step: what it does to the phase; the cutover, if it belongs to one
     "claim": "ACTIVE > PREPARING_UPGRADE",
@@ -62,11 +62,13 @@ LEVEL = Level(
     name="upgrade",
     initial=upgrade.initial,
     bounds={
-        "small": {"callers": 2, "upgraders": 2, "versions": 3, "cancellers": 1, "closers": 1},
-        "live": {"callers": 2, "upgraders": 1, "versions": 3, "cancellers": 1, "closers": 1, "endless": True},
-        "large": {"callers": 3, "upgraders": 3, "versions": 4, "cancellers": 1, "closers": 1},
+        "small": Bounds({"callers": 2, "upgraders": 2, "versions": 3, "cancellers": 1, "closers": 1}, 24_402),
+        "live": Bounds(
+            {"callers": 2, "upgraders": 1, "versions": 3, "cancellers": 1, "closers": 1, "endless": True}, 0
+        ),
+        "large": Bounds({"callers": 3, "upgraders": 3, "versions": 4, "cancellers": 1, "closers": 1}, 0),
     },
-    transitions=read(TABLE, GUARDS, State),
+    transitions=read(TABLE, GUARDS, EFFECTS, State),
     rest=frozenset(["outside", "idle", "done", "ready", "closed", "fresh", "live", "candidate", "reclaimed"]),
     always={
         "S3 a version in which a call runs is live or retired": lambda s: all(
