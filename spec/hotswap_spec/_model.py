@@ -4,8 +4,8 @@ A *state* is a NamedTuple. Its threads stand in fields that are tuples of record
 `at`, is the place in its program where the thread is. A *table* says how threads go from place to place, one shared
 access a step: who it is, and then in each line where a thread must be, the step (and whose effect it has, if that is
 another's), where it goes, what guards the step, how it is scheduled, and what it means. A guard is a function of the
-state and the thread's number. The effect of a step is the function of its name, or else the method of the state; a
-step that has neither only moves its thread.
+state and the thread's number. So is an effect, which says what a step does beside moving its thread: the function of
+the step's name, or else the state's method. Where a step leads to one place or another, its effect moves the thread.
 """
 
 from __future__ import annotations
@@ -16,27 +16,23 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, NamedTuple, TypeVar
 
-MAY, MUST, AGAIN = "may", "must", "again"
-"""How a step is scheduled. MAY: it need never happen. MUST: a thread that is never without such a step does one (weak
-fairness). AGAIN: the step happens, if it is possible again and again (strong fairness)."""
-
 S = TypeVar("S", bound=tuple[Any, ...])
 Guard = Callable[[Any, int], bool]
 Effect = Callable[[Any, int], Any]
 Holds = Callable[[Any], bool]
-Keeps = Callable[[Any, str, Any], bool]
 
 
 class Row(NamedTuple):
-    """One line of a table: a thread that is `at` a place may do this step `when` its guard holds, and goes `to`."""
+    """One line of a table, read. May: the step need never happen. Must: a thread that is never without such a step does
+    one (weak fairness). Again: the step happens, if it is possible again and again (strong fairness)."""
 
     who: str
     at: str  # several places, if the step is the same
     name: str
     does: str  # the step that has the effect
     to: str  # several places, if it depends
-    when: str
-    fair: str
+    when: str  # `a, not b`: the guard a, and the opposite of the guard b
+    fair: str  # may, must or again
     says: str
 
 
@@ -71,24 +67,19 @@ class Level:
     rest: frozenset[str]  # where a thread may stay for good; if nobody must move and one is elsewhere: deadlock
     always: Mapping[str, Holds]
     sometimes: Mapping[str, Holds]  # none of `always` holds only because nothing happens
-    steps: Mapping[str, Keeps] = field(default_factory=dict)  # of the state before, the step's name, the state after
+    steps: Mapping[str, Callable[[Any, str, Any], bool]]  # of the state before, the step's name, the state after
     leads_to: Mapping[str, LeadsTo] = field(default_factory=dict)
     refuted: Mapping[str, Holds | LeadsTo] = field(default_factory=dict)  # one would like to believe it; it is false
     symmetric: tuple[str, ...] = ()  # fields whose threads are interchangeable
 
     def changed(self, name: str, guard: Guard | None = None, effect: Effect | None = None) -> Level:
         """The same level with another guard or effect for one step: a mutant."""
-        swapped = tuple(
-            Transition(one.row, guard or one.guard, effect or one.effect) if one.row.name == name else one
-            for one in self.transitions
-        )
-        if swapped == self.transitions:
-            raise ValueError(f"{self.name} has no step {name!r}")
-        return replace(self, transitions=swapped)
+        new = [(one.row, guard or one.guard, effect or one.effect) for one in self.transitions]
+        pairs = zip(self.transitions, new, strict=True)
+        return replace(self, transitions=tuple(Transition(*b) if a.row.name == name else a for a, b in pairs))
 
 
 def rows(table: str) -> Iterator[Row]:
-    """The lines of a table, read: two spaces or more part the columns."""
     who = ""
     for line in table.strip().splitlines():
         if line.startswith(" "):
@@ -99,27 +90,22 @@ def rows(table: str) -> Iterator[Row]:
             who = line
 
 
-def read(table: str, guards: Mapping[str, Guard], effects: Mapping[str, Effect], state: type) -> tuple[Transition, ...]:
-    """The transitions of a table. `a, not b` takes guard a and the opposite of guard b. Raises `TypeError` for a guard
-    or an effect that is missing or left over."""
-    lines = tuple(rows(table))
-    named = {name.removeprefix("not ") for row in lines for name in row.when.split(", ")} - {"-"}
-    if wrong := (named ^ guards.keys()) | (effects.keys() - {row.does for row in lines}):
-        raise TypeError(f"in the table or outside of it only: {', '.join(sorted(wrong))}")
+def read(table: str, guards: dict[str, Guard], effects: dict[str, Effect], state: type) -> tuple[Transition, ...]:
+    """The transitions of a table; raises `KeyError` for a guard that is missing."""
 
     def guard(name: str) -> Guard:
-        return (lambda s, i: not guards[name[4:]](s, i)) if name.startswith("not ") else guards[name]
+        one = guards[name.removeprefix("not ")]
+        return one if name in guards else lambda s, i: not one(s, i)
 
     def both(one: Guard, other: Guard) -> Guard:
         return lambda s, i: one(s, i) and other(s, i)
 
-    def effect(row: Row) -> Effect:
-        move: Effect = lambda s, i: go(s, f"{row.who}s", i, at=row.to)  # noqa: E731
-        found: Effect = effects.get(row.does) or getattr(state, row.does, move)
-        return found
+    def effect(row: Row, nothing: Effect = lambda s, _: s) -> Effect:
+        does: Effect = effects[row.does] if row.does in effects else getattr(state, row.does, nothing)
+        return does if " " in row.to else lambda s, i: does(go(s, f"{row.who}s", i, at=row.to), i)
 
-    whens = [None if row.when == "-" else reduce(both, map(guard, row.when.split(", "))) for row in lines]
-    return tuple(Transition(row, when, effect(row)) for row, when in zip(lines, whens, strict=True))
+    whens = [(row, [guard(name) for name in row.when.split(", ") if name != "-"]) for row in rows(table)]
+    return tuple(Transition(row, reduce(both, when) if when else None, effect(row)) for row, when in whens)
 
 
 def go(state: S, group: str, i: int, **change: Any) -> S:

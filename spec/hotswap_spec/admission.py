@@ -19,23 +19,25 @@ TABLE = """
 caller
   outside   look_up        seen       calls left            may   begins a call: reads what is current
   seen      pass_by        cleared    not attention         must  sees that nobody waits
-  seen      heed           unserved   attention             must  sees that somebody waits
+  seen      heed (forget)  unserved   attention             must  sees that somebody waits
   cleared   take           inside     lease free            must  takes a lease: it is admitted
-  cleared   miss (heed)    unserved   not lease free        must  finds no lease
+  cleared   miss (forget)  unserved   not lease free        must  finds no lease
   inside    release        left       -                     must  ends its call; the lease goes home
-  left      leave          outside    not attention         must  sees that nobody waits
-  left      notice         noticed    attention             must  sees that somebody waits
-  noticed   report         reporting  unlocked              must  settles for those who wait
+  left      leave (forget)  outside    not attention         must  sees that nobody waits
+  left      notice (forget)  noticed    attention             must  sees that somebody waits
+  noticed   report (settle)  reporting  unlocked              must  settles for those who wait
   unserved  enqueue        looking    unlocked, not closed  must  takes the last place in the queue
   unserved  find_closed    refused    unlocked, closed      must  is refused: the plugin is closed
   parked    lose_patience  refused    -                     may   has waited for its queue timeout
-  woken     look_again     looking    unlocked              must  looks whether it was served
-  served refused  quit_queue  quitting entering  unlocked   must  leaves the queue, with a lease or without
+  woken     look_again (settle)  looking    unlocked              must  looks whether it was served
+  served    enter          entering   unlocked              must  goes on with its lease
+  refused   quit_queue     quitting   unlocked, not leased   must  leaves the queue
+  refused   enter          entering   unlocked, leased      must  was served while it gave up: goes on
 operator
   rest          publish         publishing  unlocked, not closed, more  may   makes the next version current
   publishing    retire          retiring    -                           must  retires the old version
   rest          shut_gate       retiring    unlocked, not closed, more  may   shuts the gate; retires
-  drain         check_drain     checking    unlocked, not closed        must  looks whether the old is empty
+  drain         check_drain (settle)  checking    unlocked, not closed        must  looks whether the old is empty
   parked        time_out        decide      -                           may   has waited for the drain timeout
   decide        commit          finishing   unlocked, not closed, may commit  must  commits
   decide        roll_back       restoring   unlocked, not closed        must  rolls back: the old is live
@@ -104,12 +106,9 @@ class State(NamedTuple):
     def go(self, group: str, i: int, **change: Any) -> State:
         return go(self, group, i, **change)
 
-    def lock(self, at: str = "mark") -> State:
-        """Take the lock; but for `held`, to settle: that is how it is let go."""
-        return but(self, "locks", (Thread(at),))
-
-    def settle(self, group: str, i: int, **change: Any) -> State:
-        return go(self, group, i, **change).lock()
+    def settle(self) -> State:
+        """Take the lock in order to settle; that is also how it is let go."""
+        return self.go("locks", 0, at="mark")
 
     def wake(self) -> State:
         """Everyone who waits looks again."""
@@ -127,70 +126,52 @@ class State(NamedTuple):
         held = tuple(one._replace(held=True) if one.place else one for one in self.callers)
         return self._replace(shut=False, callers=held).wake() if self.shut else self
 
+    def retire_version(self, v: int) -> State:
+        return self.go("versions", v, at="retired", attention=True)
+
+    def moved_leases(self, v: int, free: int, gathered: int = 0) -> State:
+        one = self.versions[v]
+        return self.go("versions", v, free=one.free + free, gathered=one.gathered + gathered)
+
     def take(self, i: int) -> State:
         v = self.callers[i].seen
-        s = self.go("callers", i, at="inside", seen=NONE, lease=v, floor=0)
-        return s.go("versions", v, free=s.versions[v].free - 1)
+        return self.go("callers", i, seen=NONE, lease=v, floor=0).moved_leases(v, free=-1)
 
     def release(self, i: int) -> State:
         v = self.callers[i].lease
-        s = self.go("callers", i, at="left", seen=v, lease=NONE, held=False)
-        s = but(s, "ended", v) if s.ended < v <= s.current else s
-        return s.go("versions", v, free=s.versions[v].free + 1)
+        s = self.go("callers", i, seen=v, lease=NONE, held=False).moved_leases(v, free=1)
+        return but(s, "ended", v) if s.ended < v <= s.current else s
 
     def publish(self, i: int) -> State:
         old, new = self.current, self.newest + 1
         s = self.go("versions", new, at="live", attention=True)._replace(current=new, newest=new, kept=old)
-        return s.go("operators", i, at="publishing", old=old, exclusive=False).lock("held")
+        return s.go("operators", i, old=old, exclusive=False).go("locks", 0, at="held")
 
     def shut_gate(self, i: int) -> State:
-        s = self.go("versions", self.current, at="retired", attention=True)
-        s = s._replace(newest=s.newest + 1, kept=s.current, shut=True)
-        return s.settle("operators", i, at="retiring", old=s.current, exclusive=True)
+        s = self.go("operators", i, old=self.current, exclusive=True).retire_version(self.current)
+        return s._replace(newest=s.newest + 1, kept=s.current, shut=True).settle()
 
     def commit(self, i: int) -> State:
         s = but(self, "kept", NONE)
         if s.operators[i].exclusive:
             s = s.go("versions", s.newest, at="live", attention=True)._replace(current=s.newest).open_gate()
-        return s.settle("operators", i, at="finishing")
+        return s.settle()
 
-    def restore(self, i: int) -> State:
-        old = self.operators[i].old
-        return self.go("versions", old, free=self.versions[old].free + 1, gathered=self.versions[old].gathered - 1)
-
-    def reinstate(self, i: int) -> State:
-        anew = tuple(one._replace(floor=0) for one in self.callers)
-        s = self._replace(current=self.operators[i].old, ended=0, callers=anew)
-        return s.go("operators", i, at="reverting")
-
-    def drop_candidate(self, i: int) -> State:
-        s = self.go("versions", self.newest, at="retired", attention=True)._replace(kept=NONE)
-        return s.open_gate().settle("operators", i, at="finishing")
-
-    def close(self, i: int) -> State:
+    def close(self, _i: int) -> State:
         s = self._replace(closed=True, kept=NONE)
         for v, one in enumerate(s.versions[: s.newest + 1]):
-            s = s.go("versions", v, at="retired", attention=True) if one.at in ("live", "fresh") else s
-        return s.wake().settle("closers", i, at="closing")
-
-    def mark(self, _i: int) -> State:
-        s = self.go("versions", self.current, attention=True) if waits(self) else self
-        return s.lock("serve")
+            s = s.retire_version(v) if one.at in ("live", "fresh") else s
+        return s.wake().settle()
 
     def serve(self, _i: int) -> State:
         v, i = self.current, next(i for i, one in enumerate(self.callers) if one.place == 1)
         at = "woken" if self.callers[i].at == "parked" else self.callers[i].at
-        s = self.go("callers", i, at=at, lease=v, floor=0).without(1).go("callers", i, place=0)
-        return s.go("versions", v, free=s.versions[v].free - 1)
+        return self.without(1).go("callers", i, at=at, lease=v, floor=0, place=0).moved_leases(v, free=-1)
 
     def serve_no_more(self, _i: int, start: int = 0) -> State:
         retired = (v for v in range(start, self.newest + 1) if self.versions[v].at == "retired")
         v = next(retired, NONE)
-        return but(self, "locks", (Thread("gather" if v >= 0 else "unmark", v),))
-
-    def gather(self, _i: int) -> State:
-        v = self.locks[0].version
-        return self.go("versions", v, free=self.versions[v].free - 1, gathered=self.versions[v].gathered + 1)
+        return self.go("locks", 0, at="unmark" if v == NONE else "gather", version=v)
 
     def gather_no_more(self, i: int) -> State:
         v = self.locks[0].version
@@ -198,9 +179,9 @@ class State(NamedTuple):
         return s.serve_no_more(i, v + 1)
 
     def unmark(self, _i: int) -> State:
-        """Let the lock go; whoever settled goes on."""
+        """Whoever settled goes on."""
         asks = waits(self) or self.versions[self.current].at != "live"
-        s = self.go("versions", self.current, attention=asks).lock("free")
+        s = self.go("versions", self.current, attention=asks)
         for group in ("callers", "operators", "closers"):
             after = (one._replace(at=on(s, one)) if one.at.endswith("ing") else one for one in getattr(s, group))
             s = but(s, group, tuple(after))
@@ -224,8 +205,8 @@ def waits(s: State) -> bool:
     return s.shut or any(one.place for one in s.callers)
 
 
-def gathered(s: State) -> int:
-    return s.versions[s.operators[0].old].gathered
+def old(s: State) -> int:
+    return s.operators[0].old
 
 
 def can_serve(s: State, _i: int) -> bool:
@@ -234,36 +215,33 @@ def can_serve(s: State, _i: int) -> bool:
 
 
 EFFECTS: dict[str, Effect] = {  # the effects that one line can say
-    "look_up": lambda s, i: s.go(
-        "callers", i, at="seen", calls=max(s.callers[i].calls - 1, NONE), seen=s.current, floor=s.ended
+    "look_up": lambda s, i: s.go("callers", i, calls=max(s.callers[i].calls - 1, NONE), seen=s.current, floor=s.ended),
+    "forget": lambda s, i: s.go("callers", i, seen=NONE),
+    "settle": lambda s, _: s.settle(),
+    "enqueue": lambda s, i: s.go("callers", i, place=1 + max(one.place for one in s.callers)).settle(),
+    "enter": lambda s, i: s.go("callers", i, floor=0).settle(),
+    "quit_queue": lambda s, i: s.without(s.callers[i].place).go("callers", i, place=0, floor=0).settle(),
+    "retire": lambda s, _: s.retire_version(old(s)).settle(),
+    "roll_back": lambda s, _: s.go("versions", old(s), at="live").go("locks", 0, at="held"),
+    "restore": lambda s, _: s.moved_leases(old(s), free=1, gathered=-1),
+    "reinstate": lambda s, _: s._replace(
+        current=old(s), ended=0, callers=tuple(one._replace(floor=0) for one in s.callers)
     ),
-    "heed": lambda s, i: s.go("callers", i, at="unserved", seen=NONE),
-    "leave": lambda s, i: s.go("callers", i, at="outside", seen=NONE),
-    "notice": lambda s, i: s.go("callers", i, at="noticed", seen=NONE),
-    "report": lambda s, i: s.settle("callers", i, at="reporting"),
-    "enqueue": lambda s, i: s.settle("callers", i, at="looking", place=1 + max(one.place for one in s.callers)),
-    "look_again": lambda s, i: s.settle("callers", i, at="looking"),
-    "quit_queue": lambda s, i: s.without(s.callers[i].place).settle(
-        "callers", i, at="quitting" if s.callers[i].lease == NONE else "entering", place=0, floor=0
-    ),
-    "retire": lambda s, i: s.go("versions", s.operators[i].old, at="retired", attention=True).settle(
-        "operators", i, at="retiring"
-    ),
-    "check_drain": lambda s, i: s.settle("operators", i, at="checking"),
-    "roll_back": lambda s, i: (
-        s.go("versions", s.operators[i].old, at="live").go("operators", i, at="restoring").lock("held")
-    ),
-    "reclaim": lambda s, v: s.go("versions", v, at="reclaimed", gathered=0),
+    "drop_candidate": lambda s, _: s.retire_version(s.newest)._replace(kept=NONE).open_gate().settle(),
+    "reclaim": lambda s, v: s.go("versions", v, gathered=0),
+    "mark": lambda s, _: s.go("versions", s.current, attention=True) if waits(s) else s,
+    "gather": lambda s, _: s.moved_leases(s.locks[0].version, free=-1, gathered=1),
 }
 GUARDS: dict[str, Guard] = {
     "calls left": lambda s, i: s.callers[i].calls != 0,
     "attention": lambda s, i: s.versions[s.callers[i].seen].attention,
     "lease free": lambda s, i: s.versions[s.callers[i].seen].free > 0,
     "unlocked": lambda s, _: s.locks[0].at == "free",
+    "leased": lambda s, i: s.callers[i].lease != NONE,
     "closed": lambda s, _: s.closed,
     "more": lambda s, _: s.newest + 1 < len(s.versions),
-    "may commit": lambda s, i: gathered(s) == s.size or not s.operators[i].exclusive,
-    "gathered": lambda s, _: gathered(s) > 0,
+    "may commit": lambda s, i: s.versions[old(s)].gathered == s.size or not s.operators[i].exclusive,
+    "gathered": lambda s, _: s.versions[old(s)].gathered > 0,
     "nothing left": lambda s, _: all(one.at in ("reclaimed", "fresh") for one in s.versions),
     "kept": lambda s, v: v == s.kept,
     "can serve": can_serve,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hotswap_spec._model import Bounds, Guard, LeadsTo, Level, go, read
+from hotswap_spec._model import Bounds, Effect, Guard, LeadsTo, Level, go, read
 
 TABLE = """
 registrar
@@ -64,47 +64,32 @@ class State(NamedTuple):
     def go(self, group: str, i: int, **change: Any) -> State:
         return go(self, group, i, **change)
 
-    def take(self, i: int) -> State:
-        return self.go("registrars", i, at="making")._replace(taken=i)
 
-    def fail(self, i: int) -> State:
-        return self.go("registrars", i, at="done")._replace(taken=NONE)
-
-    def list(self, i: int) -> State:
-        return self.go("plugins", i, at="open").go("registrars", i, at="done")._replace(listed=i)
-
-    def get(self, i: int) -> State:
-        return self.go("users", i, at="holding", mine=self.listed)
-
-    def forget(self, i: int) -> State:
-        return self.go("users", i, at="outside", mine=NONE)
-
-    def upgrade(self, i: int) -> State:
-        return self.go("plugins", self.listed, upgrades=True).go("upgraders", i, at="upgrading", mine=self.listed)
-
-    def succeed(self, i: int) -> State:
-        return self.go("plugins", self.upgraders[i].mine, upgrades=False).go("upgraders", i, at="done", mine=NONE)
-
-    def find(self, i: int) -> State:
-        return self.go("removers", i, at="finding", mine=self.listed)
-
-    def close(self, i: int) -> State:
-        p = self.removers[i].mine
-        s = self.go("plugins", p, at="closing", upgrades=False) if self.plugins[p].at == "open" else self
-        return s.go("removers", i, at="closing")
-
-    def delete(self, i: int) -> State:
-        s = self._replace(listed=NONE, taken=NONE) if self.removers[i].mine == self.listed else self
-        return s.go("removers", i, at="shutting" if self.removers[i].all else "done")
-
-    def shut(self, i: int) -> State:
-        return self.go("removers", i, at="shutting", all=True)._replace(closed=True)
+def mine(s: State, i: int) -> int:
+    return s.removers[i].mine
 
 
 def calls(s: State, p: int) -> bool:
     return any(one.at == "inside" and one.mine == p for one in s.users)
 
 
+EFFECTS: dict[str, Effect] = {
+    "take": lambda s, i: s._replace(taken=i),
+    "fail": lambda s, _: s._replace(taken=NONE),
+    "list": lambda s, i: s.go("plugins", i, at="open")._replace(listed=i),
+    "get": lambda s, i: s.go("users", i, mine=s.listed),
+    "forget": lambda s, i: s.go("users", i, mine=NONE),
+    "upgrade": lambda s, i: s.go("plugins", s.listed, upgrades=True).go("upgraders", i, mine=s.listed),
+    "succeed": lambda s, i: s.go("plugins", s.upgraders[i].mine, upgrades=False).go("upgraders", i, mine=NONE),
+    "find": lambda s, i: s.go("removers", i, mine=s.listed),
+    "close": lambda s, i: (
+        s if s.plugins[mine(s, i)].at != "open" else s.go("plugins", mine(s, i), at="closing", upgrades=False)
+    ),
+    "delete": lambda s, i: (s._replace(listed=NONE, taken=NONE) if mine(s, i) == s.listed else s).go(
+        "removers", i, at="shutting" if s.removers[i].all else "done"
+    ),
+    "shut": lambda s, i: s.go("removers", i, all=True)._replace(closed=True),
+}
 GUARDS: dict[str, Guard] = {
     "name free": lambda s, _: s.taken == NONE and not s.closed,
     "closed": lambda s, _: s.closed,
@@ -112,7 +97,7 @@ GUARDS: dict[str, Guard] = {
     "serves": lambda s, i: s.plugins[s.users[i].mine].at == "open",
     "can upgrade": lambda s, _: s.listed != NONE and s.plugins[s.listed] == ("open", False),
     "goes on": lambda s, i: s.plugins[s.upgraders[i].mine].at == "open",
-    "mine closed": lambda s, i: s.plugins[s.removers[i].mine].at == "closed",
+    "mine closed": lambda s, i: s.plugins[mine(s, i)].at == "closed",
     "in use": lambda s, p: calls(s, p),
 }
 
@@ -140,7 +125,7 @@ LEVEL = Level(
         "live": Bounds({"registrars": 2, "users": 2, "upgraders": 1, "unregisterers": 1, "closers": 1}, 2_652),
         "large": Bounds({"registrars": 3, "users": 3, "upgraders": 2, "unregisterers": 2, "closers": 1}, 0),
     },
-    transitions=read(TABLE, GUARDS, {}, State),
+    transitions=read(TABLE, GUARDS, EFFECTS, State),
     rest=frozenset({"ready", "idle", "outside", "holding", "done", "unmade", "open", "closed"}),
     always={
         "S9 a name is one plugin: no other runs until it is unregistered": lambda s: (

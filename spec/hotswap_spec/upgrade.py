@@ -28,7 +28,7 @@ upgrader
   preparing prepared  fail                  idle done        owns                   may   fails, gives up
   preparing prepared  find_lost (part)      idle done        not owns               must  learns that it is lost
   prepared            go_away (be_busy)     idle done        owns                   may   leaves it to anybody
-  prepared idle       overlap               swapping         may begin              must  executes (OVERLAP)
+  prepared idle       overlap (begin)          swapping         may begin              must  executes (OVERLAP)
   prepared idle       exclude               draining         may begin              must  executes (EXCLUSIVE)
   swapping            publish               published        owns                   must  makes the new version current
   published           drain                 draining         owns                   must  waits for calls on the old one
@@ -53,6 +53,7 @@ version
   retired    reclaim  reclaimed  not kept, not in use  must  is reclaimed
   reclaimed  recycle  fresh      endless               must  has its number used again
 """
+PREPARING = "PREPARING_UPGRADE"
 
 
 class Ref(NamedTuple):
@@ -115,39 +116,41 @@ class State(NamedTuple):
     def go(self, group: str, i: int, **change: Any) -> State:
         return go(self, group, i, **change)
 
-    def booked(self, **more: int) -> State:
-        book = self.book._replace(**{name: getattr(self.book, name) + n for name, n in more.items()})
+    def booked(self, what: str) -> State:
+        book = self.book._replace(**{what: getattr(self.book, what) + 1})
         return self if self.endless else but(self, "book", book)
 
     def part(self, i: int) -> State:
         """Upgrader `i` has its answer."""
         return self.go("upgraders", i, **Upgrader("idle" if self.endless else "done")._asdict())
 
-    def offer(self, i: int) -> State:
-        v = fresh(self)
-        return self.go("versions", v, at="candidate").go("upgraders", i, at="prepared", new=Ref(code=v, manifest=v))
-
     def drop(self, i: int) -> State:
         """The candidate of upgrader `i`, if there is one, will not serve any more."""
         new = self.upgraders[i].new
         return self if new == NOTHING else self.go("versions", new.code, at="retired")
 
+    def offer(self, i: int) -> State:
+        v = fresh(self)
+        return self.go("versions", v, at="candidate").go("upgraders", i, new=Ref(code=v, manifest=v))
+
     def cancel(self, i: int) -> State:
         j = owner(self)
-        s = self.drop(j).go("upgraders", j, owns=False, new=NOTHING).booked(cancelled=1)
+        s = self.drop(j).go("upgraders", j, owns=False, new=NOTHING).booked("cancelled")
         return EFFECTS["cancel_nothing"](s._replace(phase="ACTIVE"), i)
 
-    def begin(self, i: int, at: str) -> State:
+    def begin(self, i: int) -> State:
         """Ownership goes to who executes, from whoever prepared."""
         new = self.upgraders[owner(self)].new
-        s = self.go("upgraders", owner(self), owns=False, new=NOTHING)._replace(kept=self.current.code)
-        return s.go("upgraders", i, at=at, owns=True, exclusive=at == "draining", old=self.current, new=new)
+        s = self.go("upgraders", owner(self), owns=False, new=NOTHING)._replace(
+            phase="SWAPPING", kept=self.current.code
+        )
+        return s.go("upgraders", i, owns=True, exclusive=False, old=self.current, new=new)
 
     def exclude(self, i: int) -> State:
-        s = self.begin(i, "draining").go("versions", self.current.code, at="retired")
+        s = self.begin(i).go("upgraders", i, exclusive=True).go("versions", self.current.code, at="retired")
         return s._replace(phase="DRAINING", shut=True)
 
-    def swap(self, i: int) -> State:
+    def publish(self, i: int) -> State:
         """The linearization point of an upgrade (S2)."""
         me = self.upgraders[i]
         s = self.go("versions", me.new.code, at="live").go("versions", me.old.code, at="retired")
@@ -159,37 +162,32 @@ class State(NamedTuple):
 
     def interrupt(self, i: int) -> State:
         """OVERLAP has decided with that; EXCLUSIVE has not, and lets nobody in to be stopped."""
-        me = self.upgraders[i]
         held = self._replace(callers=tuple(one._replace(passes=False) for one in self.callers))
-        s = held if me.exclusive else self.commit(i)
-        return s.go("versions", me.old.code, interrupted=True).go("upgraders", i, at="grace")
+        s = held if self.upgraders[i].exclusive else self.commit(i)
+        return s.go("versions", s.upgraders[i].old.code, interrupted=True)
 
     def commit(self, i: int) -> State:
-        s = self.swap(i) if self.upgraders[i].exclusive else self
-        s = s.open_gate().booked(successes=1)._replace(phase="UPGRADE_COMPLETE", kept=-1)
-        return s.go("upgraders", i, at="committed")
+        s = self.publish(i) if self.upgraders[i].exclusive else self
+        return s.open_gate().booked("successes")._replace(phase="UPGRADE_COMPLETE", kept=-1)
 
     def open_gate(self) -> State:
         passed = tuple(one._replace(passes=True) if one.at == "held" else one for one in self.callers)
         return self._replace(shut=False, callers=passed) if self.shut else self
 
     def roll_back(self, i: int) -> State:
-        s = self.go("versions", self.kept, at="live", interrupted=False)._replace(current=self.upgraders[i].old)
-        s = s.drop(i).open_gate().booked(failures=1)._replace(phase="ROLLED_BACK", kept=-1)
+        s = self.go("versions", self.kept, at="live", interrupted=False).drop(i).open_gate().booked("failures")
+        s = s._replace(phase="ROLLED_BACK", current=self.upgraders[i].old, kept=-1)
         return s.go("upgraders", i, at="rolled_back")
 
-    def close(self, i: int) -> State:
-        s, j = self.go("closers", i, at="emptying")._replace(phase="CLOSED"), owner(self)
-        if undecided(self):
-            s = s.drop(j).booked(failures=1)
-        if j >= 0:
-            s = s.go("upgraders", j, owns=False, old=NOTHING, new=NOTHING)
-        s = s if self.closed else s.go("versions", self.current.code, at="retired")
-        return s._replace(closed=True, shut=False, kept=-1)
+    def close(self, _i: int) -> State:
+        s, j = self._replace(phase="CLOSED", closed=True, shut=False, kept=-1), owner(self)
+        s = s.drop(j).booked("failures") if undecided(self) else s
+        s = s.go("upgraders", j, owns=False, old=NOTHING, new=NOTHING) if j >= 0 else s
+        return s if self.closed else s.go("versions", self.current.code, at="retired")
 
-    def interrupt_all(self, i: int) -> State:
+    def interrupt_all(self, _i: int) -> State:
         stop = tuple(one._replace(interrupted=True) if one.at == "retired" else one for one in self.versions)
-        return but(self, "versions", stop).go("closers", i, at="insisting")
+        return but(self, "versions", stop)
 
 
 def owner(s: State) -> int:
@@ -197,7 +195,7 @@ def owner(s: State) -> int:
 
 
 def undecided(s: State) -> bool:
-    return s.phase in ("PREPARING_UPGRADE", "DRAINING", "SWAPPING")
+    return s.phase in (PREPARING, "DRAINING", "SWAPPING")
 
 
 def fresh(s: State) -> int:
@@ -210,27 +208,23 @@ def inside(s: State, v: int) -> bool:
 
 def may_begin(s: State, i: int) -> bool:
     """Anybody may execute what was prepared, but for who is still at work on something."""
-    ready = s.phase == "PREPARING_UPGRADE" and s.upgraders[owner(s)].new != NOTHING
+    ready = s.phase == PREPARING and s.upgraders[owner(s)].new != NOTHING
     return ready and (i == owner(s) or s.upgraders[i].at == "idle")
 
 
 EFFECTS: dict[str, Effect] = {  # the effects that one line can say
-    "admit": lambda s, i: s.go("callers", i, at="inside", on=s.current, passes=False),
-    "end": lambda s, i: s.go("callers", i, at="outside", on=NOTHING, passes=False),
+    "admit": lambda s, i: s.go("callers", i, on=s.current, passes=False),
+    "end": lambda s, i: s.go("callers", i, on=NOTHING, passes=False),
     "claim": lambda s, i: (
-        s._replace(phase="PREPARING_UPGRADE", before=s.current)
-        .booked(attempts=1)
-        .go("upgraders", i, at="preparing", owns=True)
+        s.booked("attempts").go("upgraders", i, owns=True)._replace(phase=PREPARING, before=s.current)
     ),
     "be_busy": lambda s, i: s.go("upgraders", i, at="idle" if s.endless else "done"),
-    "fail": lambda s, i: s.drop(i).part(i).booked(failures=1)._replace(phase="ACTIVE"),
-    "cancel_nothing": lambda s, i: s.go("cancellers", i, at="ready" if s.endless else "done"),
-    "overlap": lambda s, i: s.begin(i, "swapping")._replace(phase="SWAPPING"),
-    "publish": lambda s, i: s.swap(i).go("upgraders", i, at="published"),
-    "drain": lambda s, i: s.go("upgraders", i, at="draining")._replace(phase="DRAINING"),
+    "fail": lambda s, i: s.drop(i).part(i).booked("failures")._replace(phase="ACTIVE"),
+    "drain": lambda s, _: but(s, "phase", "DRAINING"),
     "let_be": lambda s, i: s.roll_back(i) if s.upgraders[i].exclusive else s.go("upgraders", i, at="committed"),
     "finish": lambda s, i: s.part(i)._replace(phase="ACTIVE"),
-    "reclaim": lambda s, v: s.go("versions", v, at="reclaimed", interrupted=False),
+    "cancel_nothing": lambda s, i: s.go("cancellers", i, at="ready" if s.endless else "done"),
+    "reclaim": lambda s, v: s.go("versions", v, interrupted=False),
 }
 GUARDS: dict[str, Guard] = {
     "shut": lambda s, _: s.shut,
@@ -244,7 +238,7 @@ GUARDS: dict[str, Guard] = {
     "number free": lambda s, _: fresh(s) >= 0,
     "may begin": may_begin,
     "drained": lambda s, i: not inside(s, s.upgraders[i].old.code),
-    "preparing": lambda s, _: s.phase == "PREPARING_UPGRADE",
+    "preparing": lambda s, _: s.phase == PREPARING,
     "empty": lambda s, _: all(one.at in ("fresh", "reclaimed") for one in s.versions),
     "kept": lambda s, v: v == s.kept,
     "in use": inside,
