@@ -6,14 +6,14 @@ import argparse
 import inspect
 import json
 import sys
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
 from hotswap_spec import LEVELS
-from hotswap_spec._explore import explore
-from hotswap_spec._fairness import Graph, counterexample
-from hotswap_spec._model import Bounds, Level
-from hotswap_spec._story import story
+from hotswap_spec._explore import Exploration
+from hotswap_spec._fairness import counterexample, leads_to
+from hotswap_spec._model import Level
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     try:
         levels = [LEVELS[name] for name in asked.levels or LEVELS]
-        runs = [(level, name, bounds_of(level, name)) for level in levels for name in asked.bounds.split()]
+        runs = [(level, name, *bounds_of(level, name)) for level in levels for name in asked.bounds.split()]
     except KeyError as error:
         parser.error(f"expected a level of {', '.join(LEVELS)}, found {error}")
     except ValueError as error:
@@ -36,12 +36,12 @@ def main(argv: list[str] | None = None) -> int:
         names = [
             (level, what) for level in levels for what in [*level.sometimes, *level.refuted] if asked.trace in what
         ]
-        print(*[story(found) for one in names if (found := counterexample(*one))], sep="\n\n")
+        print(*[found.story() for one in names if (found := counterexample(*one))], sep="\n\n")
         return 0 if names else parser.error(f"no property of `sometimes` or `refuted` has {asked.trace!r} in its name")
     say(f"{'level':10} {'bounds':20} {'states':>11} {'edges':>12} {'s':>7}  properties")
     reports = []
-    for level, name, bounds in runs:
-        reports.append(one := run(level, name, bounds, bar=sys.stderr.isatty() and not asked.json))
+    for level, name, size, pinned in runs:
+        reports.append(one := run(level, name, size, pinned, bar=sys.stderr.isatty() and not asked.json))
         checked = ", ".join(f"{n} {what}" for what, n in one["checked"].items())
         say(f"{level.name:10} {name:20} {one['states']:11,} {one['edges']:12,} {one['seconds']:7.1f}  {checked}")
         say(*one["failures"], sep="\n\n", end="\n" * bool(one["failures"]), flush=True)
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     return int(any(one["failures"] for one in reports))
 
 
-def bounds_of(level: Level, text: str) -> Bounds:
+def bounds_of(level: Level, text: str) -> tuple[Mapping[str, Any], int]:
     """The bounds of that name; or the small ones, but for what the text says. Raises `ValueError`."""
     if text in level.bounds:
         return level.bounds[text]
@@ -61,40 +61,33 @@ def bounds_of(level: Level, text: str) -> Bounds:
     if not change.keys() <= known.keys() or not all(value.isdecimal() for value in change.values()):
         expected = f"{', '.join(level.bounds)}, or numbers for some of {', '.join(known)}"
         raise ValueError(f"expected for bounds of {level.name} {expected}; found {text!r}")
-    return Bounds({**level.bounds["small"].size, **{name: int(value) for name, value in change.items()}}, 0)
+    return {**level.bounds["small"][0], **{name: int(value) for name, value in change.items()}}, 0
 
 
-def run(level: Level, name: str, bounds: Bounds, *, bar: bool = False) -> dict[str, Any]:
+def run(level: Level, name: str, size: Mapping[str, Any], pinned: int, *, bar: bool = False) -> dict[str, Any]:
     """Explore a level: safety at all bounds, what is refuted at the small ones too, leads-to at the live ones."""
 
     def progress(states: int) -> None:
-        done = "#" * min(30, 30 * states // bounds.states if bounds.states else 0)
+        done = "#" * min(30, 30 * states // (pinned or 1 << 62))
         print(f"\r{level.name} {name} [{done:30}] {states:,} states\r", end="", file=sys.stderr, flush=True)
 
-    began, start = perf_counter(), level.initial(**bounds.size)
-    result = explore(level, start, symmetry=True, progress=progress if bar else lambda _: None)
-    failures = [story(result.failure)] if result.failure else []
+    began, start = perf_counter(), level.initial(**size)
+    result = Exploration(level, start, symmetry=True, progress=progress if bar else lambda _: None)
+    failures = [result.failure.story()] if result.failure else []
     checked = {"always": len(level.always), "steps": len(level.steps), "sometimes": len(result.seen)}
-    if bounds.states and not failures:  # bounds of the specification, not of who asks
+    if pinned and not failures:  # bounds of the specification, not of who asks
         failures += [f"never: {what}" for what in level.sometimes.keys() - result.seen]
-        pinned = result.states == bounds.states
-        failures += [] if pinned else [f"expected {bounds.states:,} distinct states, found {result.states:,}"]
+        failures += (
+            [f"{pinned:,} states expected, {len(result.states):,} found"] if pinned != len(result.states) else []
+        )
     if name == "small":
         checked["refuted"] = len(level.refuted)
         failures += [f"not refuted: {what}" for what in level.refuted if not counterexample(level, what)]
     if name == "live" and not failures:
-        checked["leads-to"], graph = len(level.leads_to), Graph(level, start)
-        found = [(what, graph.check(claim)) for what, claim in level.leads_to.items()]
-        failures += [story(failure._replace(what=what)) for what, failure in found if failure]
-    counts = {"states": result.states, "edges": result.edges, "seconds": round(perf_counter() - began, 2)}
-    return {
-        "level": level.name,
-        "bounds": name,
-        "size": bounds.size,
-        **counts,
-        "checked": checked,
-        "failures": failures,
-    }
+        checked["leads-to"] = len(level.leads_to)
+        failures += [failure.story() for failure in leads_to(level, start, level.leads_to)]
+    counts = {"states": len(result.states), "edges": result.edges, "seconds": round(perf_counter() - began, 2)}
+    return {"level": level.name, "bounds": name, "size": size, **counts, "checked": checked, "failures": failures}
 
 
 if __name__ == "__main__":

@@ -10,38 +10,43 @@ to one for the second, and so on, comes round in the end: that is a lasso, and i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, combinations
 from typing import Any
 
-from hotswap_spec._explore import Failure, Program, Step, refute
-from hotswap_spec._model import LeadsTo, Level
+from hotswap_spec._explore import Exploration, Failure, refute
+from hotswap_spec._model import LeadsTo, Level, Step
 
 Demand = tuple[str, int, str]
 """Of a thread: the step that happens again, by name; without a name, what it must do."""
 
 
-class Graph:
-    """Every reachable state, by number. No two are merged, since symmetry is unsound for leads-to."""
+class Fairness:
+    """What is asked of a run through the states of a live exploration, and whether it can be."""
 
-    def __init__(self, level: Level, start: Any) -> None:
-        program, number = Program(level, start._fields), {start: 0}
-        self.states, self.steps, self.into = [start], list[list[Step]](), defaultdict[int, list[int]](list)
+    def __init__(self, found: Exploration) -> None:
+        self.states, self.steps, self.into = found.states, found.steps, [list[Step]() for _ in found.states]
         self.moves = defaultdict[Demand, defaultdict[int, list[Step]]](lambda: defaultdict(list))
-        for n, state in enumerate(self.states):  # which grows meanwhile
-            self.steps.append([])
-            for one, i, target in program.steps(state):
-                if (m := number.setdefault(target, len(number))) == len(self.states):
-                    self.states.append(target)
-                self.into[m].append(n)
-                self.steps[n].append((one, i, m))
-                for name in {"may": (), "must": ("",), "again": ("", one.row.name)}[one.row.fair]:
-                    self.moves[one.row.who, i, name][n].append((one, i, m))
+        for n, (row, i, m) in ((n, step) for n, steps in enumerate(self.steps) for step in steps):
+            self.into[m].append((row, i, n))
+            for name in {"may": (), "must": ("",), "again": ("", row.name)}[row.fair]:
+                self.moves[row.who, i, name][n].append((row, i, m))
 
-    def meets(self, n: int, demand: Demand, kept: set[int]) -> Step | bool:
-        """Whether a demand is met in a state: by doing nothing there (True), or by the step."""
-        mine = self.moves[demand].get(n)
-        return next((step for step in mine if step[2] in kept), False) if mine else not demand[2]
+    def check(self, claim: LeadsTo) -> Failure | None:
+        """A fair run in which the cause is never followed by the effect; None if there is none."""
+        cause, effect = claim
+        without = {n for n, state in enumerate(self.states) if not effect(state)}
+        causes = [n for n in without if cause(self.states[n])]
+        pending = set(reach(causes, self.steps, without))
+        again = [demand for demand in self.moves if demand[2]]
+        for done in chain.from_iterable(combinations(again, k) for k in range(len(again) + 1)):
+            demands = [demand for demand in self.moves if not demand[2] or demand in done]
+            never = {n for demand in again if demand not in done for n in self.moves[demand]}
+            if kept := self.core(pending - never, demands):
+                doomed = reach(kept, self.into, pending).keys() & causes
+                return self.lasso(walk(walk([], self.steps, doomed), self.steps, kept, pending), kept, demands)
+        return None
 
     def core(self, kept: set[int], demands: list[Demand]) -> set[int]:
         """The states from which a run can meet every demand again and again, and stay among them."""
@@ -49,37 +54,13 @@ class Graph:
         while len(kept) != size:
             size = len(kept)
             for demand in demands:
-                kept = spread([n for n in kept if self.meets(n, demand, kept)], self.into.__getitem__, kept)
+                kept = set(reach([n for n in kept if self.meets(n, demand, kept)], self.into, kept))
         return kept
 
-    def walk(self, start: int, there: set[int], within: set[int]) -> list[Step]:
-        """A shortest way to a state that is `there`."""
-        ways: dict[int, list[Step]] = {start: []}
-        for n in (todo := [start]):
-            if n in there:
-                return ways[n]
-            for step in self.steps[n]:
-                if step[2] in within and step[2] not in ways:
-                    ways[step[2]] = [*ways[n], step]
-                    todo.append(step[2])
-        raise ValueError("there is no way")
-
-    def check(self, claim: LeadsTo) -> Failure | None:
-        """A fair run in which the cause is never followed by the effect; None if there is none."""
-        without = {n for n, state in enumerate(self.states) if not claim.effect(state)}
-        causes = {n for n in without if claim.cause(self.states[n])}
-        pending = spread(causes, lambda n: [step[2] for step in self.steps[n]], without)
-        again = [demand for demand in self.moves if demand[2]]
-        for done in chain.from_iterable(combinations(again, k) for k in range(len(again) + 1)):
-            demands = [demand for demand in self.moves if not demand[2] or demand in done]
-            never = {n for demand in again if demand not in done for n in self.moves[demand]}
-            if kept := self.core(pending - never, demands):
-                steps = self.walk(
-                    0, causes & spread(kept, self.into.__getitem__, pending), set(range(len(self.states)))
-                )
-                steps += self.walk(last(steps), kept, pending)
-                return self.lasso(steps, kept, demands)
-        return None
+    def meets(self, n: int, demand: Demand, kept: set[int]) -> Step | bool:
+        """Whether a demand is met in a state: by doing nothing there (True), or by the step."""
+        mine = self.moves[demand].get(n)
+        return next((step for step in mine if step[2] in kept), False) if mine else not demand[2]
 
     def lasso(self, steps: list[Step], kept: set[int], demands: list[Demand]) -> Failure:
         """Go on from where `steps` have led, from demand to demand, until it comes round."""
@@ -87,30 +68,54 @@ class Graph:
         while last(steps) not in rounds:
             rounds[last(steps)] = len(steps)
             for demand in demands:
-                steps += self.walk(last(steps), {n for n in kept if self.meets(n, demand, kept)}, kept)
+                steps = walk(steps, self.steps, {n for n in kept if self.meets(n, demand, kept)}, kept)
                 step = self.meets(last(steps), demand, kept)
                 steps += [step] if isinstance(step, tuple) else []
-        shown, round_ = [(one, i, self.states[n]) for one, i, n in steps], rounds[last(steps)]
-        return Failure("it need never come", self.states[0], shown[:round_], shown[round_:])
+        shown, begin = [(row, i, self.states[n]) for row, i, n in steps], rounds[last(steps)]
+        return Failure("it need never come", self.states[0], shown[:begin], shown[begin:])
+
+
+Ways = dict[int, tuple[int, Step] | None]
+
+
+def reach(seeds: Iterable[int], steps: Sequence[list[Step]], within: Container[int]) -> Ways:
+    """What can be reached from the seeds, nearest first, and by which step from where."""
+    ways: Ways = dict.fromkeys(seeds)
+    for n in (todo := list(ways)):
+        for step in steps[n]:
+            if step[2] in within and step[2] not in ways:
+                ways[step[2]] = n, step
+                todo.append(step[2])
+    return ways
+
+
+def walk(
+    steps: list[Step], graph: list[list[Step]], there: Container[int], within: Container[int] | None = None
+) -> list[Step]:
+    """The steps, and from where they lead a shortest way to a state that is `there`."""
+    ways = reach([last(steps)], graph, range(len(graph)) if within is None else within)
+    n, more = next(n for n in ways if n in there), list[Step]()
+    while came := ways[n]:
+        n, _ = came
+        more.append(came[1])
+    return steps + more[::-1]
 
 
 def last(steps: list[Step]) -> int:
     return steps[-1][2] if steps else 0
 
 
-def spread(seeds: Iterable[int], following: Callable[[int], Iterable[int]], within: set[int]) -> set[int]:
-    """The seeds, and whatever follows from them within."""
-    found = set(seeds)
-    for n in (todo := list(found)):
-        fresh = {m for m in following(n) if m in within} - found
-        found |= fresh
-        todo += fresh
-    return found
+def leads_to(level: Level, start: Any, claims: Mapping[str, LeadsTo]) -> list[Failure]:
+    """The claims that do not hold, each with a fair run against it."""
+    fairness = Fairness(Exploration(replace(level, always={}, steps={}, sometimes={}), start, live=True))
+    found = ((what, fairness.check(claim)) for what, claim in claims.items())
+    return [failure._replace(what=what) for what, failure in found if failure]
 
 
 def counterexample(level: Level, what: str) -> Failure | None:
     """How a claim that is refuted fails, or how what should happen sometimes does happen: a shortest way."""
     claim: Any = level.refuted.get(what) or (lambda state: not level.sometimes[what](state))
-    start = level.initial(**level.bounds["live" if isinstance(claim, LeadsTo) else "small"].size)
-    found = Graph(level, start).check(claim) if isinstance(claim, LeadsTo) else refute(level, start, claim)
+    if isinstance(claim, tuple):
+        return next(iter(leads_to(level, level.initial(**level.bounds["live"][0]), {what: claim})), None)
+    found = refute(level, level.initial(**level.bounds["small"][0]), claim)
     return found and found._replace(what=what)

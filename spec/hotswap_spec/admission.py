@@ -78,43 +78,38 @@ class Caller(NamedTuple):
     floor: int = 0  # history for S2: the newest version on which a call had ended when this one began
 
 
-class Operator(NamedTuple):
+class Thread(NamedTuple):
     at: str
-    old: int = NONE
+    version: int = NONE  # the operator's old one; the one that is gathered under the lock
     exclusive: bool = False
 
 
-class Thread(NamedTuple):
-    at: str
-    version: int = NONE
-
-
 class State(NamedTuple):
-    current: int
-    newest: int
-    kept: int  # the version that the upgrade under way may roll back to
     size: int  # instances of one version
-    shut: bool
-    closed: bool
-    ended: int  # history for S2: the newest version on which a call has ended since the last rollback
     versions: tuple[Version, ...]
     callers: tuple[Caller, ...]
-    operators: tuple[Operator, ...]
     closers: tuple[Thread, ...]
-    locks: tuple[Thread, ...]  # the one lock: free, held, or in the hand of who settles
+    operators: tuple[Thread] = (Thread("rest"),)
+    locks: tuple[Thread] = (Thread("free"),)  # free, held, or in the hand of who settles
+    current: int = 0
+    newest: int = 0
+    kept: int = NONE  # the version that the upgrade under way may roll back to
+    ended: int = 0  # history for S2: the newest version on which a call has ended since the last rollback
+    shut: bool = False
+    closed: bool = False
 
     def go(self, group: str, i: int, **change: Any) -> State:
         return go(self, group, i, **change)
 
-    def settle(self) -> State:
+    def settle(self, _i: int = 0) -> State:
         """Take the lock in order to settle; that is also how it is let go."""
         return self.go("locks", 0, at="mark")
 
     def wake(self) -> State:
         """Everyone who waits looks again."""
         woken = tuple(one._replace(at="woken") if one.at == "parked" else one for one in self.callers)
-        operators = tuple(one._replace(at="drain") if one.at == "parked" else one for one in self.operators)
-        return self._replace(callers=woken, operators=operators)
+        operator = self.operators[0]._replace(at="drain") if self.operators[0].at == "parked" else self.operators[0]
+        return self._replace(callers=woken, operators=(operator,))
 
     def without(self, place: int) -> State:
         """The queue without the caller at that place: who stands behind moves up."""
@@ -130,25 +125,21 @@ class State(NamedTuple):
         return self.go("versions", v, at="retired", attention=True)
 
     def moved_leases(self, v: int, free: int, gathered: int = 0) -> State:
-        one = self.versions[v]
-        return self.go("versions", v, free=one.free + free, gathered=one.gathered + gathered)
-
-    def take(self, i: int) -> State:
-        v = self.callers[i].seen
-        return self.go("callers", i, seen=NONE, lease=v, floor=0).moved_leases(v, free=-1)
+        return self.go("versions", v, free=self.versions[v].free + free, gathered=self.versions[v].gathered + gathered)
 
     def release(self, i: int) -> State:
         v = self.callers[i].lease
-        s = self.go("callers", i, seen=v, lease=NONE, held=False).moved_leases(v, free=1)
-        return but(s, "ended", v) if s.ended < v <= s.current else s
+        s = but(self, "ended", v) if self.ended < v <= self.current else self
+        return s.go("callers", i, seen=v, lease=NONE, held=False).moved_leases(v, free=1)
 
     def publish(self, i: int) -> State:
-        old, new = self.current, self.newest + 1
-        s = self.go("versions", new, at="live", attention=True)._replace(current=new, newest=new, kept=old)
-        return s.go("operators", i, old=old, exclusive=False).go("locks", 0, at="held")
+        new = self.newest + 1
+        s = self.go("versions", new, at="live", attention=True).go("locks", 0, at="held")
+        s = s.go("operators", i, version=self.current, exclusive=False)
+        return s._replace(current=new, newest=new, kept=self.current)
 
     def shut_gate(self, i: int) -> State:
-        s = self.go("operators", i, old=self.current, exclusive=True).retire_version(self.current)
+        s = self.go("operators", i, version=self.current, exclusive=True).retire_version(self.current)
         return s._replace(newest=s.newest + 1, kept=s.current, shut=True).settle()
 
     def commit(self, i: int) -> State:
@@ -157,16 +148,21 @@ class State(NamedTuple):
             s = s.go("versions", s.newest, at="live", attention=True)._replace(current=s.newest).open_gate()
         return s.settle()
 
+    def reinstate(self, _i: int) -> State:
+        anew = tuple(one._replace(floor=0) for one in self.callers)
+        return self._replace(current=old(self), ended=0, callers=anew)
+
     def close(self, _i: int) -> State:
         s = self._replace(closed=True, kept=NONE)
-        for v, one in enumerate(s.versions[: s.newest + 1]):
-            s = s.retire_version(v) if one.at in ("live", "fresh") else s
+        for v in (v for v, one in enumerate(s.versions[: s.newest + 1]) if one.at in ("live", "fresh")):
+            s = s.retire_version(v)
         return s.wake().settle()
 
     def serve(self, _i: int) -> State:
-        v, i = self.current, next(i for i, one in enumerate(self.callers) if one.place == 1)
+        i = next(i for i, one in enumerate(self.callers) if one.place == 1)
         at = "woken" if self.callers[i].at == "parked" else self.callers[i].at
-        return self.without(1).go("callers", i, at=at, lease=v, floor=0, place=0).moved_leases(v, free=-1)
+        s = self.without(1).go("callers", i, at=at, lease=self.current, floor=0, place=0)
+        return s.moved_leases(s.current, free=-1)
 
     def serve_no_more(self, _i: int, start: int = 0) -> State:
         retired = (v for v in range(start, self.newest + 1) if self.versions[v].at == "retired")
@@ -180,16 +176,11 @@ class State(NamedTuple):
 
     def unmark(self, _i: int) -> State:
         """Whoever settled goes on."""
-        asks = waits(self) or self.versions[self.current].at != "live"
-        s = self.go("versions", self.current, attention=asks)
+        s = self.go("versions", self.current, attention=waits(self) or self.versions[self.current].at != "live")
         for group in ("callers", "operators", "closers"):
             after = (one._replace(at=on(s, one)) if one.at.endswith("ing") else one for one in getattr(s, group))
             s = but(s, group, tuple(after))
         return s
-
-
-ON = {"reporting": "outside", "quitting": "outside", "entering": "inside"}
-ON |= {"retiring": "drain", "finishing": "rest", "closing": "drain"}
 
 
 def on(s: State, one: Any) -> str:
@@ -197,8 +188,8 @@ def on(s: State, one: Any) -> str:
     if one.at == "looking":
         return "served" if one.lease != NONE else "refused" if s.closed else "parked"
     if one.at == "checking":
-        return "decide" if s.versions[one.old].at == "drained" else "parked"
-    return ON[one.at]
+        return "decide" if s.versions[one.version].at == "drained" else "parked"
+    return {"entering": "inside", "finishing": "rest", "retiring": "drain", "closing": "drain"}.get(one.at, "outside")
 
 
 def waits(s: State) -> bool:
@@ -206,7 +197,7 @@ def waits(s: State) -> bool:
 
 
 def old(s: State) -> int:
-    return s.operators[0].old
+    return s.operators[0].version
 
 
 def can_serve(s: State, _i: int) -> bool:
@@ -217,16 +208,15 @@ def can_serve(s: State, _i: int) -> bool:
 EFFECTS: dict[str, Effect] = {  # the effects that one line can say
     "look_up": lambda s, i: s.go("callers", i, calls=max(s.callers[i].calls - 1, NONE), seen=s.current, floor=s.ended),
     "forget": lambda s, i: s.go("callers", i, seen=NONE),
-    "settle": lambda s, _: s.settle(),
+    "take": lambda s, i: s.go("callers", i, seen=NONE, lease=s.callers[i].seen, floor=0).moved_leases(
+        s.callers[i].seen, free=-1
+    ),
     "enqueue": lambda s, i: s.go("callers", i, place=1 + max(one.place for one in s.callers)).settle(),
     "enter": lambda s, i: s.go("callers", i, floor=0).settle(),
     "quit_queue": lambda s, i: s.without(s.callers[i].place).go("callers", i, place=0, floor=0).settle(),
     "retire": lambda s, _: s.retire_version(old(s)).settle(),
     "roll_back": lambda s, _: s.go("versions", old(s), at="live").go("locks", 0, at="held"),
     "restore": lambda s, _: s.moved_leases(old(s), free=1, gathered=-1),
-    "reinstate": lambda s, _: s._replace(
-        current=old(s), ended=0, callers=tuple(one._replace(floor=0) for one in s.callers)
-    ),
     "drop_candidate": lambda s, _: s.retire_version(s.newest)._replace(kept=NONE).open_gate().settle(),
     "reclaim": lambda s, v: s.go("versions", v, gathered=0),
     "mark": lambda s, _: s.go("versions", s.current, attention=True) if waits(s) else s,
@@ -236,8 +226,8 @@ GUARDS: dict[str, Guard] = {
     "calls left": lambda s, i: s.callers[i].calls != 0,
     "attention": lambda s, i: s.versions[s.callers[i].seen].attention,
     "lease free": lambda s, i: s.versions[s.callers[i].seen].free > 0,
-    "unlocked": lambda s, _: s.locks[0].at == "free",
     "leased": lambda s, i: s.callers[i].lease != NONE,
+    "unlocked": lambda s, _: s.locks[0].at == "free",
     "closed": lambda s, _: s.closed,
     "more": lambda s, _: s.newest + 1 < len(s.versions),
     "may commit": lambda s, i: s.versions[old(s)].gathered == s.size or not s.operators[i].exclusive,
@@ -250,11 +240,6 @@ GUARDS: dict[str, Guard] = {
 
 
 def initial(callers: int, versions: int, size: int, closers: int = 0, calls: int = NONE) -> State:
-    return State(
-        *(0, 0, NONE, size, False, False, 0),
-        versions=(Version("live", size), *(Version("fresh", size),) * (versions - 1)),
-        callers=(Caller("outside", calls),) * callers,
-        operators=(Operator("rest"),),
-        closers=(Thread("ready"),) * closers,
-        locks=(Thread("free"),),
-    )
+    fresh = (Version("fresh", size),) * (versions - 1)
+    many = (Caller("outside", calls),) * callers
+    return State(size, (Version("live", size), *fresh), many, (Thread("ready"),) * closers)

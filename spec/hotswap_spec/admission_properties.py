@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from hotswap_spec import admission
-from hotswap_spec._model import Bounds, LeadsTo, Level, read
-from hotswap_spec.admission import EFFECTS, GUARDS, NONE, TABLE, State
+from hotswap_spec._model import Level
+from hotswap_spec.admission import EFFECTS, GUARDS, NONE, TABLE, State, initial
 
 
 def leases_are_exact(s: State) -> bool:
@@ -42,20 +41,18 @@ def no_drain_is_forgotten(s: State) -> bool:
     one = s.operators[0]
     if one.at != "parked":
         return True
-    old = s.versions[one.old]
+    old = s.versions[one.version]
     return old.free + old.gathered < s.size or will_settle(s)
 
 
 LEVEL = Level(
-    name="admission",
-    initial=admission.initial,
+    *("admission", State, TABLE, GUARDS, EFFECTS, initial),
     bounds={
-        "small": Bounds({"callers": 2, "versions": 2, "size": 1}, 12_739),
-        "live": Bounds({"callers": 2, "versions": 2, "size": 1, "closers": 1, "calls": 1}, 33_151),
-        "large": Bounds({"callers": 3, "versions": 3, "size": 2, "closers": 1}, 0),
+        "small": ({"callers": 2, "versions": 2, "size": 1}, 12_739),
+        "live": ({"callers": 2, "versions": 2, "size": 1, "closers": 1, "calls": 1}, 33_151),
+        "large": ({"callers": 3, "versions": 3, "size": 2, "closers": 1}, 0),
     },
-    transitions=read(TABLE, GUARDS, EFFECTS, State),
-    rest=frozenset({"outside", "rest", "ready", "closed", "fresh", "live", "reclaimed", "retired", "free"}),
+    rest="outside rest ready closed fresh live reclaimed retired free",
     always={
         "S3 every lease is in one place, and a reclaimed version has none": leases_are_exact,
         "S3 only a retired version is reclaimed": lambda s: s.closed or s.versions[s.current].at != "reclaimed",
@@ -80,15 +77,15 @@ LEVEL = Level(
         "L3 a call waits": lambda s: any(one.at == "parked" for one in s.callers),
     },
     leads_to={
-        "L2 a retired version is reclaimed, unless a rollback lets it live": LeadsTo(
-            lambda s: s.versions[0].at == "retired", lambda s: s.versions[0].at in ("live", "reclaimed")
+        "L2 a retired version is reclaimed, unless a rollback lets it live": (
+            lambda s: s.versions[0].at == "retired",
+            lambda s: s.versions[0].at in ("live", "reclaimed"),
         ),
-        "L3 a call that waits is admitted or answered": LeadsTo(
-            lambda s: s.callers[0].at == "parked", lambda s: s.callers[0].at in ("inside", "outside")
+        "L3 a call that waits is admitted or answered": (
+            lambda s: s.callers[0].at == "parked",
+            lambda s: s.callers[0].at in ("inside", "outside"),
         ),
-        "L4 a close returns": LeadsTo(
-            lambda s: s.closed, lambda s: all(one.at in ("ready", "closed") for one in s.closers)
-        ),
+        "L4 a close returns": (lambda s: s.closed, lambda s: all(one.at in ("ready", "closed") for one in s.closers)),
     },
     refuted={},
     symmetric=("callers",),

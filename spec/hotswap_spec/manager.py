@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hotswap_spec._model import Bounds, Effect, Guard, LeadsTo, Level, go, read
+from hotswap_spec._model import Effect, Guard, Level, go
 
 TABLE = """
 registrar
@@ -24,7 +24,7 @@ user
   inside   end        holding  -           must  ends its call, and keeps the handle
   holding  forget     outside  -           may   forgets the handle
 upgrader
-  ready      upgrade  upgrading  can upgrade  may   finds the plugin and upgrades it
+  ready      upgrade  upgrading  listed, not upgrades   may   finds the plugin and upgrades it
   upgrading  succeed  done       goes on      must  is done upgrading
   upgrading  lose     done       not goes on  must  is told PluginClosed
 remover
@@ -52,28 +52,52 @@ class Plugin(NamedTuple):
 
 
 class State(NamedTuple):
-    taken: int  # by which registrar, whose number is also its plugin's; NONE: the name is free
-    listed: int
-    closed: bool  # the manager
     plugins: tuple[Plugin, ...]
     registrars: tuple[Thread, ...]
     users: tuple[Thread, ...]
     upgraders: tuple[Thread, ...]
     removers: tuple[Thread, ...]
+    taken: int = NONE  # by which registrar, whose number is also its plugin's; NONE: the name is free
+    listed: int = NONE
+    closed: bool = False  # the manager
 
     def go(self, group: str, i: int, **change: Any) -> State:
         return go(self, group, i, **change)
 
+    def close(self, i: int) -> State:
+        p = self.removers[i].mine
+        return self.go("plugins", p, at="closing", upgrades=False) if self.plugins[p].at == "open" else self
 
-def mine(s: State, i: int) -> int:
-    return s.removers[i].mine
+    def delete(self, i: int) -> State:
+        s = self._replace(listed=NONE, taken=NONE) if self.removers[i].mine == self.listed else self
+        return s.go("removers", i, at="shutting" if self.removers[i].all else "done")
+
+
+def initial(registrars: int, users: int, upgraders: int, unregisterers: int, closers: int = 0) -> State:
+    ready, unmade = (Thread("ready"),), (Plugin("unmade"),)
+    removers = ready * unregisterers + (Thread("idle"),) * closers
+    return State(unmade * registrars, ready * registrars, (Thread("outside"),) * users, ready * upgraders, removers)
 
 
 def calls(s: State, p: int) -> bool:
     return any(one.at == "inside" and one.mine == p for one in s.users)
 
 
-EFFECTS: dict[str, Effect] = {
+def nothing_runs_on(s: State, p: int) -> bool:
+    return p == NONE or (s.plugins[p].at == "closed" and not calls(s, p) and not s.plugins[p].upgrades)
+
+
+GUARDS: dict[str, Guard] = {
+    "name free": lambda s, _: s.taken == NONE and not s.closed,
+    "closed": lambda s, _: s.closed,
+    "listed": lambda s, _: s.listed != NONE,
+    "serves": lambda s, i: s.plugins[s.users[i].mine].at == "open",
+    "upgrades": lambda s, _: s.plugins[s.listed] != ("open", False),
+    "goes on": lambda s, i: s.plugins[s.upgraders[i].mine].at == "open",
+    "mine closed": lambda s, i: s.plugins[s.removers[i].mine].at == "closed",
+    "in use": calls,
+}
+EFFECTS: dict[str, Effect] = {  # the effects that one line can say
     "take": lambda s, i: s._replace(taken=i),
     "fail": lambda s, _: s._replace(taken=NONE),
     "list": lambda s, i: s.go("plugins", i, at="open")._replace(listed=i),
@@ -82,57 +106,21 @@ EFFECTS: dict[str, Effect] = {
     "upgrade": lambda s, i: s.go("plugins", s.listed, upgrades=True).go("upgraders", i, mine=s.listed),
     "succeed": lambda s, i: s.go("plugins", s.upgraders[i].mine, upgrades=False).go("upgraders", i, mine=NONE),
     "find": lambda s, i: s.go("removers", i, mine=s.listed),
-    "close": lambda s, i: (
-        s if s.plugins[mine(s, i)].at != "open" else s.go("plugins", mine(s, i), at="closing", upgrades=False)
-    ),
-    "delete": lambda s, i: (s._replace(listed=NONE, taken=NONE) if mine(s, i) == s.listed else s).go(
-        "removers", i, at="shutting" if s.removers[i].all else "done"
-    ),
     "shut": lambda s, i: s.go("removers", i, all=True)._replace(closed=True),
 }
-GUARDS: dict[str, Guard] = {
-    "name free": lambda s, _: s.taken == NONE and not s.closed,
-    "closed": lambda s, _: s.closed,
-    "listed": lambda s, _: s.listed != NONE,
-    "serves": lambda s, i: s.plugins[s.users[i].mine].at == "open",
-    "can upgrade": lambda s, _: s.listed != NONE and s.plugins[s.listed] == ("open", False),
-    "goes on": lambda s, i: s.plugins[s.upgraders[i].mine].at == "open",
-    "mine closed": lambda s, i: s.plugins[mine(s, i)].at == "closed",
-    "in use": lambda s, p: calls(s, p),
-}
-
-
-def initial(registrars: int, users: int, upgraders: int, unregisterers: int, closers: int = 0) -> State:
-    return State(
-        *(NONE, NONE, False),
-        plugins=(Plugin("unmade"),) * registrars,
-        registrars=(Thread("ready"),) * registrars,
-        users=(Thread("outside"),) * users,
-        upgraders=(Thread("ready"),) * upgraders,
-        removers=(*(Thread("ready"),) * unregisterers, *(Thread("idle"),) * closers),
-    )
-
-
-def nothing_runs_on(s: State, p: int) -> bool:
-    return s.plugins[p].at == "closed" and not calls(s, p) and not s.plugins[p].upgrades
-
-
+SMALL = ({"registrars": 2, "users": 2, "upgraders": 1, "unregisterers": 1, "closers": 1}, 2_652)
+LARGE = ({"registrars": 3, "users": 3, "upgraders": 2, "unregisterers": 2, "closers": 1}, 318_852)
 LEVEL = Level(
-    name="manager",
-    initial=initial,
-    bounds={
-        "small": Bounds({"registrars": 2, "users": 2, "upgraders": 1, "unregisterers": 1, "closers": 1}, 2_652),
-        "live": Bounds({"registrars": 2, "users": 2, "upgraders": 1, "unregisterers": 1, "closers": 1}, 2_652),
-        "large": Bounds({"registrars": 3, "users": 3, "upgraders": 2, "unregisterers": 2, "closers": 1}, 0),
-    },
-    transitions=read(TABLE, GUARDS, EFFECTS, State),
-    rest=frozenset({"ready", "idle", "outside", "holding", "done", "unmade", "open", "closed"}),
+    *("manager", State, TABLE, GUARDS, EFFECTS, initial),
+    bounds={"small": SMALL, "live": SMALL, "large": LARGE},
+    rest="ready idle outside holding done unmade open closed",
+    symmetric=("users", "upgraders"),
     always={
         "S9 a name is one plugin: no other runs until it is unregistered": lambda s: (
             [p for p, one in enumerate(s.plugins) if one.at in ("open", "closing")] in ([], [s.listed])
         ),
         "S9 when unregister has returned, no call runs": lambda s: all(
-            one.at not in ("done", "shutting") or one.mine == NONE or nothing_runs_on(s, one.mine) for one in s.removers
+            one.at not in ("done", "shutting") or nothing_runs_on(s, one.mine) for one in s.removers
         ),
         "S9 a listed plugin's name is taken": lambda s: s.listed in (NONE, s.taken),
         "S5 one upgrade at a time": lambda s: (
@@ -142,27 +130,22 @@ LEVEL = Level(
     steps={
         "S9 a handle that was kept answers PluginClosed": lambda s, step, t: (
             step != "call"
-            or (
-                s.plugins == t.plugins
-                and all(a == b or s.plugins[b.mine].at == "open" for a, b in zip(s.users, t.users, strict=True))
-            )
+            or all(a == b or s.plugins[b.mine].at == "open" for a, b in zip(s.users, t.users, strict=True))
         ),
     },
     sometimes={
         "S9 a second plugin bears the name": lambda s: s.plugins[0].at == "closed" and s.listed > 0,
-        "S9 a handle of the first plugin is kept while the second serves": lambda s: any(
-            one.at == "holding" and one.mine not in (NONE, s.listed) for one in s.users
+        "S9 a handle of the first plugin is kept while the second serves": lambda s: (
+            s.listed > 0 and any(one.at == "holding" and one.mine == 0 for one in s.users)
         ),
         "S5 an upgrade is under way when the plugin is closed": lambda s: any(
             one.at == "upgrading" and s.plugins[one.mine].at == "closing" for one in s.upgraders
         ),
     },
     leads_to={
-        "L1 an upgrade ends": LeadsTo(
-            lambda s: s.upgraders[0].at == "upgrading", lambda s: s.upgraders[0].at == "done"
-        ),
-        "L4 unregister returns": LeadsTo(lambda s: s.removers[0].at == "finding", lambda s: s.removers[0].at == "done"),
-        "L4 a close of the manager returns": LeadsTo(lambda s: s.closed, lambda s: s.removers[-1].at == "done"),
+        "L1 an upgrade ends": (lambda s: s.upgraders[0].at != "ready", lambda s: s.upgraders[0].at == "done"),
+        "L4 unregister returns": (lambda s: s.removers[0].at == "finding", lambda s: s.removers[0].at == "done"),
+        "L4 a close of the manager returns": (lambda s: s.closed, lambda s: s.removers[-1].at == "done"),
     },
     refuted={
         "a name that is taken can be got": lambda s: s.taken == s.listed,
@@ -170,5 +153,4 @@ LEVEL = Level(
             one.mine in (NONE, s.listed) for one in s.users
         ),
     },
-    symmetric=("users", "upgraders"),
 )

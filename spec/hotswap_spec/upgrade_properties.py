@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from hotswap_spec import upgrade
-from hotswap_spec._model import Bounds, LeadsTo, Level, read
-from hotswap_spec.upgrade import EFFECTS, GUARDS, NOTHING, TABLE, State, owner, undecided
+from hotswap_spec._model import Level
+from hotswap_spec.upgrade import EFFECTS, GUARDS, NOTHING, TABLE, State, initial, owner, undecided
 
 PHASES = {  # step: what it does to the phase; the cutover, if it belongs to one
     "claim": "ACTIVE > PREPARING_UPGRADE",
@@ -59,17 +58,13 @@ def follows_the_phases(s: State, step: str, t: State) -> bool:
 
 
 LEVEL = Level(
-    name="upgrade",
-    initial=upgrade.initial,
+    *("upgrade", State, TABLE, GUARDS, EFFECTS, initial),
     bounds={
-        "small": Bounds({"callers": 2, "upgraders": 2, "versions": 3, "cancellers": 1, "closers": 1}, 24_402),
-        "live": Bounds(
-            {"callers": 2, "upgraders": 1, "versions": 3, "cancellers": 1, "closers": 1, "endless": True}, 0
-        ),
-        "large": Bounds({"callers": 3, "upgraders": 3, "versions": 4, "cancellers": 1, "closers": 1}, 0),
+        "small": ({"callers": 2, "upgraders": 2, "versions": 3, "cancellers": 1, "closers": 1}, 24_402),
+        "live": ({"callers": 2, "upgraders": 1, "versions": 3, "cancellers": 1, "closers": 1, "endless": True}, 0),
+        "large": ({"callers": 3, "upgraders": 3, "versions": 4, "cancellers": 1, "closers": 1}, 0),
     },
-    transitions=read(TABLE, GUARDS, EFFECTS, State),
-    rest=frozenset(["outside", "idle", "done", "ready", "closed", "fresh", "live", "candidate", "reclaimed"]),
+    rest="outside idle done ready closed fresh live candidate reclaimed",
     always={
         "S3 a version in which a call runs is live or retired": lambda s: all(
             one.on == NOTHING or s.versions[one.on.code].at in ("live", "retired") for one in s.callers
@@ -100,16 +95,19 @@ LEVEL = Level(
     },
     sometimes={},
     leads_to={
-        "L1 an upgrade that executes ends in ACTIVE or CLOSED": LeadsTo(
-            lambda s: s.phase in ("SWAPPING", "DRAINING"), lambda s: s.phase in ("ACTIVE", "CLOSED")
+        "L1 an upgrade that executes ends in ACTIVE or CLOSED": (
+            lambda s: s.phase in ("SWAPPING", "DRAINING"),
+            lambda s: s.phase in ("ACTIVE", "CLOSED"),
         ),
-        "L2 a retired version is reclaimed, unless a rollback lets it live": LeadsTo(
-            lambda s: s.versions[0].at == "retired", lambda s: s.versions[0].at in ("live", "reclaimed")
+        "L2 a retired version is reclaimed, unless a rollback lets it live": (
+            lambda s: s.versions[0].at == "retired",
+            lambda s: s.versions[0].at in ("live", "reclaimed"),
         ),
-        "L3 a call that is held is admitted or told PluginClosed": LeadsTo(
-            lambda s: s.callers[0].at == "held", lambda s: s.callers[0].at != "held"
+        "L3 a call that is held is admitted or told PluginClosed": (
+            lambda s: s.callers[0].at == "held",
+            lambda s: s.callers[0].at != "held",
         ),
-        "L4 a close returns": LeadsTo(lambda s: s.closed, lambda s: s.closers[0].at == "closed"),
+        "L4 a close returns": (lambda s: s.closed, lambda s: s.closers[0].at == "closed"),
     },
     symmetric=("callers", "upgraders", "cancellers", "closers"),
 )
