@@ -6,7 +6,6 @@ import argparse
 import inspect
 import json
 import sys
-from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -24,20 +23,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--trace", metavar="TEXT", help="tell a shortest way to what properties of that name speak of")
     parser.add_argument("--json", action="store_true", help="print the results as JSON, and nothing else")
     asked = parser.parse_args(argv)
+    levels = [level for name, level in LEVELS.items() if name in asked.levels or not asked.levels]
+    say = print if not asked.json else lambda *_, **__: None
     try:
-        levels = [LEVELS[name] for name in asked.levels or LEVELS]
+        if unknown := set(asked.levels) - LEVELS.keys():
+            raise ValueError(f"expected levels of {', '.join(LEVELS)}; found {', '.join(unknown)}")
+        if asked.trace:
+            told = [
+                (level, what) for level in levels for what in level.sometimes | level.refuted if asked.trace in what
+            ]
+            print(*[found.story() for one in told if (found := counterexample(*one))], sep="\n\n")
+            return int(not told)
         runs = [(level, name, *bounds_of(level, name)) for level in levels for name in asked.bounds.split()]
-    except KeyError as error:
-        parser.error(f"expected a level of {', '.join(LEVELS)}, found {error}")
     except ValueError as error:
         parser.error(str(error))
-    say = print if not asked.json else lambda *_, **__: None
-    if asked.trace:
-        names = [
-            (level, what) for level in levels for what in [*level.sometimes, *level.refuted] if asked.trace in what
-        ]
-        print(*[found.story() for one in names if (found := counterexample(*one))], sep="\n\n")
-        return 0 if names else parser.error(f"no property of `sometimes` or `refuted` has {asked.trace!r} in its name")
     say(f"{'level':10} {'bounds':20} {'states':>11} {'edges':>12} {'s':>7}  properties")
     reports = []
     for level, name, size, pinned in runs:
@@ -45,26 +44,23 @@ def main(argv: list[str] | None = None) -> int:
         checked = ", ".join(f"{n} {what}" for what, n in one["checked"].items())
         say(f"{level.name:10} {name:20} {one['states']:11,} {one['edges']:12,} {one['seconds']:7.1f}  {checked}")
         say(*one["failures"], sep="\n\n", end="\n" * bool(one["failures"]), flush=True)
-    if asked.json:
-        print(json.dumps(reports, indent=2))
+    print(json.dumps(reports, indent=2) if asked.json else "", end="")
     return int(any(one["failures"] for one in reports))
 
 
-def bounds_of(level: Level, text: str) -> tuple[Mapping[str, Any], int]:
+def bounds_of(level: Level, text: str) -> tuple[dict[str, Any], int]:
     """The bounds of that name; or the small ones, but for what the text says. Raises `ValueError`."""
     if text in level.bounds:
         return level.bounds[text]
-    known, change = (
-        inspect.signature(level.initial).parameters,
-        dict(one.partition("=")[::2] for one in text.split(",")),
-    )
+    known = inspect.signature(level.initial).parameters
+    change = dict(one.partition("=")[::2] for one in text.split(","))
     if not change.keys() <= known.keys() or not all(value.isdecimal() for value in change.values()):
         expected = f"{', '.join(level.bounds)}, or numbers for some of {', '.join(known)}"
         raise ValueError(f"expected for bounds of {level.name} {expected}; found {text!r}")
     return {**level.bounds["small"][0], **{name: int(value) for name, value in change.items()}}, 0
 
 
-def run(level: Level, name: str, size: Mapping[str, Any], pinned: int, *, bar: bool = False) -> dict[str, Any]:
+def run(level: Level, name: str, size: dict[str, Any], pinned: int, *, bar: bool = False) -> dict[str, Any]:
     """Explore a level: safety at all bounds, what is refuted at the small ones too, leads-to at the live ones."""
 
     def progress(states: int) -> None:
@@ -72,21 +68,19 @@ def run(level: Level, name: str, size: Mapping[str, Any], pinned: int, *, bar: b
         print(f"\r{level.name} {name} [{done:30}] {states:,} states\r", end="", file=sys.stderr, flush=True)
 
     began, start = perf_counter(), level.initial(**size)
-    result = Exploration(level, start, symmetry=True, progress=progress if bar else lambda _: None)
-    failures = [result.failure.story()] if result.failure else []
-    checked = {"always": len(level.always), "steps": len(level.steps), "sometimes": len(result.seen)}
+    found = Exploration(level, start, progress=progress if bar else lambda _: None)
+    failures, states = [found.failure.story()] if found.failure else [], len(found.states)
+    checked = {"always": len(level.always), "steps": len(level.steps), "sometimes": len(found.seen)}
     if pinned and not failures:  # bounds of the specification, not of who asks
-        failures += [f"never: {what}" for what in level.sometimes.keys() - result.seen]
-        failures += (
-            [f"{pinned:,} states expected, {len(result.states):,} found"] if pinned != len(result.states) else []
-        )
+        failures += [f"never: {what}" for what in level.sometimes.keys() - found.seen]
+        failures += [f"{pinned:,} states expected, {states:,} found"] if pinned != states else []
     if name == "small":
         checked["refuted"] = len(level.refuted)
         failures += [f"not refuted: {what}" for what in level.refuted if not counterexample(level, what)]
     if name == "live" and not failures:
         checked["leads-to"] = len(level.leads_to)
         failures += [failure.story() for failure in leads_to(level, start, level.leads_to)]
-    counts = {"states": len(result.states), "edges": result.edges, "seconds": round(perf_counter() - began, 2)}
+    counts = {"states": states, "edges": found.edges, "seconds": round(perf_counter() - began, 2)}
     return {"level": level.name, "bounds": name, "size": size, **counts, "checked": checked, "failures": failures}
 
 

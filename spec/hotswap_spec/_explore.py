@@ -44,56 +44,47 @@ def changes(before: Any, after: Any, name: str = "") -> Iterator[str]:
 class Exploration:
     """Every state that can be reached from `start`, by number; the first failure found, if any, ends it.
 
-    With symmetry, states that differ only in which of interchangeable threads is which are one: right for safety, wrong
-    for leads-to, which asks for the whole graph of steps (`live`).
+    States that differ only in which of symmetric threads is which are one. That is right for safety and wrong for
+    leads-to, which asks for a `live` exploration: without it, and with the whole graph of steps.
     """
 
-    def __init__(
-        self,
-        level: Level,
-        start: Any,
-        *,
-        symmetry: bool = False,
-        live: bool = False,
-        progress: Progress = lambda _: None,
-    ) -> None:
-        self.level = level if symmetry else replace(level, symmetric=())
+    def __init__(self, level: Level, start: Any, *, live: bool = False, progress: Progress = lambda _: None) -> None:
+        self.level = replace(level, symmetric=()) if live else level
         self.states, self.came, self.edges = [self.level.canonical(start)], [0], 0
+        self.steps = list[list[Step]]()  # of a live one, with numbers for states
         self.seen, self.done = set[str](), set[str]()  # which `sometimes` were met, which steps were done at all
-        self.steps = list[list[Step]]()  # of a live one: which lead to numbers
         self.failure = next(self._failures(live, progress), None)
-        progress(len(self.states))
 
     def _failures(self, live: bool, progress: Progress) -> Iterator[Failure]:
-        always, keeps = list(self.level.always.items()), list(self.level.steps.items())
-        unseen, number = dict(self.level.sometimes), {self.states[0]: 0}
+        always, keeps, rest = self.level.always.items(), self.level.steps.items(), self.level.rest.split()
+        unseen, number, start = dict(self.level.sometimes), {self.states[0]: 0}, self.states[0]
         for n, state in enumerate(self.states):  # which grows meanwhile
-            if n % 10_000 == 0:
-                progress(n)
             for what, holds in always:
                 if not holds(state):
-                    yield Failure(what, self.states[0], self.path(n))
+                    yield Failure(what, start, self.path(n))
             for what in [what for what, holds in unseen.items() if holds(state)]:
                 self.seen.add(what)
                 del unseen[what]
             stuck, steps = True, list[Step]()
             for step in self.level.next(state):
                 row, i, target = step
-                self.edges += 1
-                self.done.add(row.name)
                 stuck = stuck and row.fair == "may"
+                self.done.add(row.name)
                 for what, kept in keeps:
                     if not kept(state, row.name, target):
-                        yield Failure(what, self.states[0], [*self.path(n), step])
+                        yield Failure(what, start, [*self.path(n), step])
                 target = self.level.canonical(target)
                 if (m := number.setdefault(target, len(number))) == len(self.states):
                     self.states.append(target)
                     self.came.append(n)
                 steps.append((row, i, m))
-            if stuck and any(one[0] not in self.level.rest.split() for k, _ in self.level.program for one in state[k]):
-                yield Failure("no deadlock: who is on the way can go on", self.states[0], self.path(n))
+            if stuck and any(thread[0] not in rest for k, _ in self.level.program for thread in state[k]):
+                yield Failure("no deadlock: who is on the way can go on", start, self.path(n))
+            self.edges += len(steps)
             if live:
                 self.steps.append(steps)
+            if n % 10_000 == 0:
+                progress(n)
 
     def path(self, n: int) -> list[Step]:
         """A shortest way to a state. Threads keep their numbers, also where symmetric states were merged."""

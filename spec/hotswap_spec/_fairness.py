@@ -10,7 +10,7 @@ to one for the second, and so on, comes round in the end: that is a lasso, and i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from itertools import chain, combinations
 from typing import Any
@@ -26,7 +26,7 @@ class Fairness:
     """What is asked of a run through the states of a live exploration, and whether it can be."""
 
     def __init__(self, found: Exploration) -> None:
-        self.states, self.steps, self.into = found.states, found.steps, [list[Step]() for _ in found.states]
+        self.found, self.steps, self.into = found, found.steps, [list[Step]() for _ in found.states]
         self.moves = defaultdict[Demand, defaultdict[int, list[Step]]](lambda: defaultdict(list))
         for n, (row, i, m) in ((n, step) for n, steps in enumerate(self.steps) for step in steps):
             self.into[m].append((row, i, n))
@@ -36,16 +36,14 @@ class Fairness:
     def check(self, claim: LeadsTo) -> Failure | None:
         """A fair run in which the cause is never followed by the effect; None if there is none."""
         cause, effect = claim
-        without = {n for n, state in enumerate(self.states) if not effect(state)}
-        causes = [n for n in without if cause(self.states[n])]
-        pending = set(reach(causes, self.steps, without))
+        without = {n for n, state in enumerate(self.found.states) if not effect(state)}
+        pending = reach([n for n in without if cause(self.found.states[n])], self.steps, without)
         again = [demand for demand in self.moves if demand[2]]
         for done in chain.from_iterable(combinations(again, k) for k in range(len(again) + 1)):
             demands = [demand for demand in self.moves if not demand[2] or demand in done]
             never = {n for demand in again if demand not in done for n in self.moves[demand]}
-            if kept := self.core(pending - never, demands):
-                doomed = reach(kept, self.into, pending).keys() & causes
-                return self.lasso(walk(walk([], self.steps, doomed), self.steps, kept, pending), kept, demands)
+            if kept := self.core(pending.keys() - never, demands):
+                return self.lasso(*trail(pending, kept), kept, demands)
         return None
 
     def core(self, kept: set[int], demands: list[Demand]) -> set[int]:
@@ -62,47 +60,38 @@ class Fairness:
         mine = self.moves[demand].get(n)
         return next((step for step in mine if step[2] in kept), False) if mine else not demand[2]
 
-    def lasso(self, steps: list[Step], kept: set[int], demands: list[Demand]) -> Failure:
+    def lasso(self, begin: int, steps: list[Step], kept: set[int], demands: list[Demand]) -> Failure:
         """Go on from where `steps` have led, from demand to demand, until it comes round."""
-        rounds: dict[int, int] = {}
-        while last(steps) not in rounds:
-            rounds[last(steps)] = len(steps)
+        n, rounds = steps[-1][2] if steps else begin, dict[int, int]()
+        while n not in rounds:
+            rounds[n] = len(steps)
             for demand in demands:
-                steps = walk(steps, self.steps, {n for n in kept if self.meets(n, demand, kept)}, kept)
-                step = self.meets(last(steps), demand, kept)
-                steps += [step] if isinstance(step, tuple) else []
-        shown, begin = [(row, i, self.states[n]) for row, i, n in steps], rounds[last(steps)]
-        return Failure("it need never come", self.states[0], shown[:begin], shown[begin:])
+                steps += trail(reach([n], self.steps, kept), {m for m in kept if self.meets(m, demand, kept)})[1]
+                n = steps[-1][2] if steps else n
+                step = self.meets(n, demand, kept)
+                steps, n = ([*steps, step], step[2]) if isinstance(step, tuple) else (steps, n)
+        shown, prefix = [(row, i, self.found.states[n]) for row, i, n in steps], self.found.path(begin)
+        return Failure("it need never come", self.found.states[0], [*prefix, *shown[: rounds[n]]], shown[rounds[n] :])
 
 
-Ways = dict[int, tuple[int, Step] | None]
-
-
-def reach(seeds: Iterable[int], steps: Sequence[list[Step]], within: Container[int]) -> Ways:
-    """What can be reached from the seeds, nearest first, and by which step from where."""
-    ways: Ways = dict.fromkeys(seeds)
+def reach(seeds: Iterable[int], steps: list[list[Step]], within: Container[int]) -> dict[int, Step | None]:
+    """What can be reached from the seeds, nearest first, and the step by which it is, with where that comes from."""
+    ways: dict[int, Step | None] = dict.fromkeys(seeds)
     for n in (todo := list(ways)):
-        for step in steps[n]:
-            if step[2] in within and step[2] not in ways:
-                ways[step[2]] = n, step
-                todo.append(step[2])
+        for row, i, m in steps[n]:
+            if m in within and m not in ways:
+                ways[m] = row, i, n
+                todo.append(m)
     return ways
 
 
-def walk(
-    steps: list[Step], graph: list[list[Step]], there: Container[int], within: Container[int] | None = None
-) -> list[Step]:
-    """The steps, and from where they lead a shortest way to a state that is `there`."""
-    ways = reach([last(steps)], graph, range(len(graph)) if within is None else within)
-    n, more = next(n for n in ways if n in there), list[Step]()
+def trail(ways: dict[int, Step | None], there: Container[int]) -> tuple[int, list[Step]]:
+    """The seed, and the steps from it to the nearest state that is `there`."""
+    n, steps = next(n for n in ways if n in there), list[Step]()
     while came := ways[n]:
-        n, _ = came
-        more.append(came[1])
-    return steps + more[::-1]
-
-
-def last(steps: list[Step]) -> int:
-    return steps[-1][2] if steps else 0
+        steps.insert(0, (came[0], came[1], n))
+        n = came[2]
+    return n, steps
 
 
 def leads_to(level: Level, start: Any, claims: Mapping[str, LeadsTo]) -> list[Failure]:

@@ -53,15 +53,13 @@ class Level:
     guards: Mapping[str, Guard]
     effects: Mapping[str, Effect]
     initial: Callable[..., Any]
-    bounds: Mapping[
-        str, tuple[Mapping[str, Any], int]
-    ]  # what `initial` takes; the count of states, symmetric ones once
+    bounds: Mapping[str, tuple[dict[str, Any], int]]  # what `initial` takes; how many states, symmetric ones once
     rest: str  # places where a thread may stay for good; if nobody must move and one is elsewhere: deadlock
-    always: Mapping[str, Holds]
-    sometimes: Mapping[str, Holds]  # none of `always` holds only because nothing happens
+    always: dict[str, Any]
+    sometimes: dict[str, Any]  # none of `always` holds only because nothing happens
     steps: Mapping[str, Callable[[Any, str, Any], bool]]  # of the state before, the step's name, the state after
     leads_to: Mapping[str, LeadsTo] = field(default_factory=dict)
-    refuted: Mapping[str, Holds | LeadsTo] = field(default_factory=dict)  # one would like to believe it; it is false
+    refuted: dict[str, Any] = field(default_factory=dict)  # one would like to believe it; it is false
     symmetric: tuple[str, ...] = ()  # fields whose threads are interchangeable
 
     @cached_property
@@ -79,9 +77,7 @@ class Level:
         guards: dict[str, Guard] = {"-": lambda _s, _i: True, **self.guards}
         guards |= {f"not {name}": opposite(guard) for name, guard in self.guards.items()}
         for row in self.rows:
-            when = reduce(
-                lambda a, b: lambda s, i: a(s, i) and b(s, i), [guards[name] for name in row.when.split(", ")]
-            )
+            when = reduce(both, [guards[name] for name in row.when.split(", ")])
             does = self.effects[row.does] if row.does in self.effects else getattr(self.state, row.does, lambda s, _: s)
             k = self.state._fields.index(f"{row.who}s")
             for at in row.at.split():
@@ -106,6 +102,10 @@ class Level:
 
 def opposite(guard: Guard) -> Guard:
     return lambda s, i: not guard(s, i)
+
+
+def both(one: Guard, other: Guard) -> Guard:
+    return lambda s, i: one(s, i) and other(s, i)
 
 
 def moving(k: int, to: str, effect: Effect) -> Effect:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hotswap_spec._model import Effect, Guard, but, go
+from hotswap_spec._model import Effect, Guard, but, go, put
 
 TABLE = """
 caller
@@ -89,40 +89,33 @@ class Thread(NamedTuple):
     at: str
 
 
-class Book(NamedTuple):
-    """The counts of S7; an endless run counts nothing."""
-
-    attempts: int = 0
-    successes: int = 0
-    failures: int = 0
-    cancelled: int = 0
-
-
 class State(NamedTuple):
-    phase: str
-    current: Ref
-    before: Ref  # history for S4: what was current when the latest attempt began
-    kept: int  # the version that the attempt under way may roll back to
-    shut: bool
-    closed: bool
-    endless: bool
-    book: Book
     versions: tuple[Version, ...]
     callers: tuple[Caller, ...]
     upgraders: tuple[Upgrader, ...]
     cancellers: tuple[Thread, ...]
     closers: tuple[Thread, ...]
+    endless: bool  # threads begin anew, numbers of reclaimed versions too; nothing is counted
+    phase: str = "ACTIVE"
+    current: Ref = Ref(0, 0)
+    before: Ref = Ref(0, 0)  # history for S4: what was current when the latest attempt began
+    kept: int = -1  # the version that the attempt under way may roll back to
+    shut: bool = False
+    closed: bool = False
+    attempts: int = 0
+    successes: int = 0
+    failures: int = 0
+    cancelled: int = 0
 
     def go(self, group: str, i: int, **change: Any) -> State:
         return go(self, group, i, **change)
 
     def booked(self, what: str) -> State:
-        book = self.book._replace(**{what: getattr(self.book, what) + 1})
-        return self if self.endless else but(self, "book", book)
+        return self if self.endless else but(self, what, getattr(self, what) + 1)
 
     def part(self, i: int) -> State:
         """Upgrader `i` has its answer."""
-        return self.go("upgraders", i, **Upgrader("idle" if self.endless else "done")._asdict())
+        return but(self, "upgraders", put(self.upgraders, i, Upgrader("idle" if self.endless else "done")))
 
     def drop(self, i: int) -> State:
         """The candidate of upgrader `i`, if there is one, will not serve any more."""
@@ -136,15 +129,14 @@ class State(NamedTuple):
     def cancel(self, i: int) -> State:
         j = owner(self)
         s = self.drop(j).go("upgraders", j, owns=False, new=NOTHING).booked("cancelled")
-        return EFFECTS["cancel_nothing"](s._replace(phase="ACTIVE"), i)
+        return s.go("cancellers", i, at="ready" if s.endless else "done")._replace(phase="ACTIVE")
 
     def begin(self, i: int) -> State:
         """Ownership goes to who executes, from whoever prepared."""
-        new = self.upgraders[owner(self)].new
-        s = self.go("upgraders", owner(self), owns=False, new=NOTHING)._replace(
-            phase="SWAPPING", kept=self.current.code
-        )
-        return s.go("upgraders", i, owns=True, exclusive=False, old=self.current, new=new)
+        j, new = owner(self), self.upgraders[owner(self)].new
+        s = self.go("upgraders", j, owns=False, new=NOTHING)
+        s = s.go("upgraders", i, owns=True, exclusive=False, old=s.current, new=new)
+        return s._replace(phase="SWAPPING", kept=s.current.code)
 
     def exclude(self, i: int) -> State:
         s = self.begin(i).go("upgraders", i, exclusive=True).go("versions", self.current.code, at="retired")
@@ -176,14 +168,15 @@ class State(NamedTuple):
 
     def roll_back(self, i: int) -> State:
         s = self.go("versions", self.kept, at="live", interrupted=False).drop(i).open_gate().booked("failures")
-        s = s._replace(phase="ROLLED_BACK", current=self.upgraders[i].old, kept=-1)
-        return s.go("upgraders", i, at="rolled_back")
+        s = s.go("upgraders", i, at="rolled_back")
+        return s._replace(phase="ROLLED_BACK", current=s.upgraders[i].old, kept=-1)
 
     def close(self, _i: int) -> State:
-        s, j = self._replace(phase="CLOSED", closed=True, shut=False, kept=-1), owner(self)
-        s = s.drop(j).booked("failures") if undecided(self) else s
+        j = owner(self)
+        s = self.drop(j).booked("failures") if undecided(self) else self
         s = s.go("upgraders", j, owns=False, old=NOTHING, new=NOTHING) if j >= 0 else s
-        return s if self.closed else s.go("versions", self.current.code, at="retired")
+        s = s if s.closed else s.go("versions", s.current.code, at="retired")
+        return s._replace(phase="CLOSED", closed=True, shut=False, kept=-1)
 
     def interrupt_all(self, _i: int) -> State:
         stop = tuple(one._replace(interrupted=True) if one.at == "retired" else one for one in self.versions)
@@ -249,11 +242,7 @@ GUARDS: dict[str, Guard] = {
 def initial(
     callers: int, upgraders: int, versions: int, cancellers: int = 0, closers: int = 0, endless: bool = False
 ) -> State:
-    return State(
-        *("ACTIVE", Ref(0, 0), Ref(0, 0), -1, False, False, endless, Book()),
-        versions=(Version("live"), *(Version("fresh"),) * (versions - 1)),
-        callers=(Caller("outside"),) * callers,
-        upgraders=(Upgrader("idle"),) * upgraders,
-        cancellers=(Thread("ready"),) * cancellers,
-        closers=(Thread("ready"),) * closers,
-    )
+    """If it is not endless, every upgrader needs a version of its own beside the first one."""
+    many, ready = (Version("live"), *(Version("fresh"),) * (versions - 1)), (Thread("ready"),)
+    groups = (Caller("outside"),) * callers, (Upgrader("idle"),) * upgraders, ready * cancellers, ready * closers
+    return State(many, *groups, endless)
