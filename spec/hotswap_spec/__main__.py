@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import sys
 from time import perf_counter
@@ -25,18 +24,16 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     levels = [level for name, level in LEVELS.items() if name in asked.levels or not asked.levels]
     say = print if not asked.json else lambda *_, **__: None
+    if unknown := set(asked.levels) - LEVELS.keys():
+        parser.error(f"expected levels of {', '.join(LEVELS)}; found {', '.join(unknown)}")
+    if asked.trace:
+        told = [(level, what) for level in levels for what in level.sometimes | level.refuted if asked.trace in what]
+        print(*[found.story() for one in told if (found := counterexample(*one))], sep="\n\n")
+        return int(not told)
     try:
-        if unknown := set(asked.levels) - LEVELS.keys():
-            raise ValueError(f"expected levels of {', '.join(LEVELS)}; found {', '.join(unknown)}")
-        if asked.trace:
-            told = [
-                (level, what) for level in levels for what in level.sometimes | level.refuted if asked.trace in what
-            ]
-            print(*[found.story() for one in told if (found := counterexample(*one))], sep="\n\n")
-            return int(not told)
         runs = [(level, name, *bounds_of(level, name)) for level in levels for name in asked.bounds.split()]
-    except ValueError as error:
-        parser.error(str(error))
+    except (TypeError, ValueError) as error:
+        parser.error(f"expected bounds of {', '.join(levels[0].bounds)}, or like users=3,upgraders=1; found {error}")
     say(f"{'level':10} {'bounds':20} {'states':>11} {'edges':>12} {'s':>7}  properties")
     reports = []
     for level, name, size, pinned in runs:
@@ -49,15 +46,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def bounds_of(level: Level, text: str) -> tuple[dict[str, Any], int]:
-    """The bounds of that name; or the small ones, but for what the text says. Raises `ValueError`."""
+    """The bounds of that name; or the small ones, but for what the text says. Raises `TypeError` or `ValueError`."""
     if text in level.bounds:
         return level.bounds[text]
-    known = inspect.signature(level.initial).parameters
-    change = dict(one.partition("=")[::2] for one in text.split(","))
-    if not change.keys() <= known.keys() or not all(value.isdecimal() for value in change.values()):
-        expected = f"{', '.join(level.bounds)}, or numbers for some of {', '.join(known)}"
-        raise ValueError(f"expected for bounds of {level.name} {expected}; found {text!r}")
-    return {**level.bounds["small"][0], **{name: int(value) for name, value in change.items()}}, 0
+    size = level.bounds["small"][0] | {name: int(n) for name, _, n in (one.partition("=") for one in text.split(","))}
+    level.initial(**size)
+    return size, 0
 
 
 def run(level: Level, name: str, size: dict[str, Any], pinned: int, *, bar: bool = False) -> dict[str, Any]:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any, NamedTuple
 
-from hotswap_spec._model import Holds, Level, Step
-
-Progress = Callable[[int], object]
+from hotswap_spec._model import Level, Step
 
 
 class Failure(NamedTuple):
@@ -44,18 +41,15 @@ def changes(before: Any, after: Any, name: str = "") -> Iterator[str]:
 class Exploration:
     """Every state that can be reached from `start`, by number; the first failure found, if any, ends it.
 
-    States that differ only in which of symmetric threads is which are one. That is right for safety and wrong for
-    leads-to, which asks for a `live` exploration: without it, and with the whole graph of steps.
+    States that differ only in which of symmetric threads is which are one.
     """
 
-    def __init__(self, level: Level, start: Any, *, live: bool = False, progress: Progress = lambda _: None) -> None:
-        self.level = replace(level, symmetric=()) if live else level
-        self.states, self.came, self.edges = [self.level.canonical(start)], [0], 0
-        self.steps = list[list[Step]]()  # of a live one, with numbers for states
+    def __init__(self, level: Level, start: Any, progress: Callable[[int], object] = lambda _: None) -> None:
+        self.level, self.states, self.came, self.edges = level, [level.canonical(start)], [0], 0
         self.seen, self.done = set[str](), set[str]()  # which `sometimes` were met, which steps were done at all
-        self.failure = next(self._failures(live, progress), None)
+        self.failure = next(self._failures(progress), None)
 
-    def _failures(self, live: bool, progress: Progress) -> Iterator[Failure]:
+    def _failures(self, progress: Callable[[int], object]) -> Iterator[Failure]:
         always, keeps, rest = self.level.always.items(), self.level.steps.items(), self.level.rest.split()
         unseen, number, start = dict(self.level.sometimes), {self.states[0]: 0}, self.states[0]
         for n, state in enumerate(self.states):  # which grows meanwhile
@@ -65,24 +59,21 @@ class Exploration:
             for what in [what for what, holds in unseen.items() if holds(state)]:
                 self.seen.add(what)
                 del unseen[what]
-            stuck, steps = True, list[Step]()
+            stuck = True
             for step in self.level.next(state):
-                row, i, target = step
+                row, _, target = step
                 stuck = stuck and row.fair == "may"
+                self.edges += 1
                 self.done.add(row.name)
                 for what, kept in keeps:
                     if not kept(state, row.name, target):
                         yield Failure(what, start, [*self.path(n), step])
                 target = self.level.canonical(target)
-                if (m := number.setdefault(target, len(number))) == len(self.states):
+                if number.setdefault(target, len(number)) == len(self.states):
                     self.states.append(target)
                     self.came.append(n)
-                steps.append((row, i, m))
             if stuck and any(thread[0] not in rest for k, _ in self.level.program for thread in state[k]):
                 yield Failure("no deadlock: who is on the way can go on", start, self.path(n))
-            self.edges += len(steps)
-            if live:
-                self.steps.append(steps)
             if n % 10_000 == 0:
                 progress(n)
 
@@ -96,9 +87,3 @@ class Exploration:
             steps.append(next(there))
             state = steps[-1][2]
         return steps
-
-
-def refute(level: Level, start: Any, claim: Holds) -> Failure | None:
-    """A shortest way to a state where `claim` does not hold; None if there is none."""
-    rest = " ".join([level.rest, *(f"{row.at} {row.to}" for row in level.rows)])
-    return Exploration(replace(level, always={"claim": claim}, sometimes={}, steps={}, rest=rest), start).failure

@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import chain, combinations
 from typing import Any
 
-from hotswap_spec._explore import Exploration, Failure, refute
+from hotswap_spec._explore import Exploration, Failure
 from hotswap_spec._model import LeadsTo, Level, Step
 
 Demand = tuple[str, int, str]
@@ -25,9 +25,13 @@ Demand = tuple[str, int, str]
 class Fairness:
     """What is asked of a run through the states of a live exploration, and whether it can be."""
 
-    def __init__(self, found: Exploration) -> None:
-        self.found, self.steps, self.into = found, found.steps, [list[Step]() for _ in found.states]
-        self.moves = defaultdict[Demand, defaultdict[int, list[Step]]](lambda: defaultdict(list))
+    def __init__(self, level: Level, start: Any) -> None:
+        alone = replace(level, always={}, sometimes={}, steps={}, symmetric=())  # symmetry is wrong for leads-to
+        self.found = Exploration(alone, start)
+        number = {state: n for n, state in enumerate(self.found.states)}
+        self.steps = [[(row, i, number[to]) for row, i, to in level.next(state)] for state in number]
+        self.into: list[list[Step]] = [[] for _ in number]
+        self.moves: dict[Demand, dict[int, list[Step]]] = defaultdict(lambda: defaultdict(list))
         for n, (row, i, m) in ((n, step) for n, steps in enumerate(self.steps) for step in steps):
             self.into[m].append((row, i, n))
             for name in {"may": (), "must": ("",), "again": ("", row.name)}[row.fair]:
@@ -96,7 +100,7 @@ def trail(ways: dict[int, Step | None], there: Container[int]) -> tuple[int, lis
 
 def leads_to(level: Level, start: Any, claims: Mapping[str, LeadsTo]) -> list[Failure]:
     """The claims that do not hold, each with a fair run against it."""
-    fairness = Fairness(Exploration(replace(level, always={}, steps={}, sometimes={}), start, live=True))
+    fairness = Fairness(level, start)
     found = ((what, fairness.check(claim)) for what, claim in claims.items())
     return [failure._replace(what=what) for what, failure in found if failure]
 
@@ -106,5 +110,6 @@ def counterexample(level: Level, what: str) -> Failure | None:
     claim: Any = level.refuted.get(what) or (lambda state: not level.sometimes[what](state))
     if isinstance(claim, tuple):
         return next(iter(leads_to(level, level.initial(**level.bounds["live"][0]), {what: claim})), None)
-    found = refute(level, level.initial(**level.bounds["small"][0]), claim)
-    return found and found._replace(what=what)
+    rest = " ".join([level.rest, *(f"{row.at} {row.to}" for row in level.rows)])
+    only = replace(level, always={what: claim}, sometimes={}, steps={}, rest=rest)
+    return Exploration(only, level.initial(**level.bounds["small"][0])).failure

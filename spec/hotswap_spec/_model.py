@@ -13,10 +13,11 @@ without a step it *must* do does one (weak fairness); one that is possible *agai
 from __future__ import annotations
 
 import re
+from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 S = TypeVar("S", bound=tuple[Any, ...])
 Guard = Callable[[Any, int], bool]
@@ -24,21 +25,8 @@ Effect = Callable[[Any, int], Any]
 Holds = Callable[[Any], bool]
 LeadsTo = tuple[Holds, Holds]
 """Whenever the first holds, the second holds then or later."""
-
-
-class Row(NamedTuple):
-    """One line of a table; there can be several places in `at` if the step is the same, and in `to` if it depends."""
-
-    who: str
-    at: str
-    name: str
-    does: str
-    to: str
-    when: str
-    fair: str
-    says: str
-
-
+Row = namedtuple("Row", "who at name does to when fair says")  # noqa: PYI024  one line is easier to read
+"""A line of a table; `at` has several places if the step is the same there, and `to` if it depends."""
 Step = tuple[Row, int, Any]
 """Thread number `i`, from 0, does what a row says, which leads to a state."""
 

@@ -101,6 +101,16 @@ class State(NamedTuple):
     def go(self, group: str, i: int, **change: Any) -> State:
         return go(self, group, i, **change)
 
+    def waits(self) -> bool:
+        return self.shut or any(one.place for one in self.callers)
+
+    def can_serve(self, _i: int) -> bool:
+        one = next((one for one in self.callers if one.place == 1), None)
+        return bool(one and not self.closed and (one.held or not self.shut) and self.versions[self.current].free)
+
+    def old(self) -> Version:
+        return self.versions[self.operators[0].version]
+
     def settle(self, _i: int = 0) -> State:
         """Take the lock in order to settle; that is also how it is let go."""
         return self.go("locks", 0, at="mark")
@@ -150,7 +160,7 @@ class State(NamedTuple):
 
     def reinstate(self, _i: int) -> State:
         anew = tuple(one._replace(floor=0) for one in self.callers)
-        return self._replace(current=old(self), ended=0, callers=anew)
+        return self._replace(current=self.operators[0].version, ended=0, callers=anew)
 
     def close(self, _i: int) -> State:
         s = self._replace(closed=True, kept=NONE)
@@ -174,35 +184,23 @@ class State(NamedTuple):
         s = self.go("versions", v, at="drained").wake() if self.versions[v].gathered == self.size else self
         return s.serve_no_more(i, v + 1)
 
+    def on(self, one: Any) -> str:
+        """Where a thread goes that has settled."""
+        if one.at == "looking":
+            return "served" if one.lease != NONE else "refused" if self.closed else "parked"
+        if one.at == "checking":
+            return "decide" if self.old().at == "drained" else "parked"
+        return {"entering": "inside", "finishing": "rest", "retiring": "drain", "closing": "drain"}.get(
+            one.at, "outside"
+        )
+
     def unmark(self, _i: int) -> State:
         """Whoever settled goes on."""
-        s = self.go("versions", self.current, attention=waits(self) or self.versions[self.current].at != "live")
+        s = self.go("versions", self.current, attention=self.waits() or self.versions[self.current].at != "live")
         for group in ("callers", "operators", "closers"):
-            after = (one._replace(at=on(s, one)) if one.at.endswith("ing") else one for one in getattr(s, group))
+            after = (one._replace(at=s.on(one)) if one.at.endswith("ing") else one for one in getattr(s, group))
             s = but(s, group, tuple(after))
         return s
-
-
-def on(s: State, one: Any) -> str:
-    """Where a thread goes that has settled."""
-    if one.at == "looking":
-        return "served" if one.lease != NONE else "refused" if s.closed else "parked"
-    if one.at == "checking":
-        return "decide" if s.versions[one.version].at == "drained" else "parked"
-    return {"entering": "inside", "finishing": "rest", "retiring": "drain", "closing": "drain"}.get(one.at, "outside")
-
-
-def waits(s: State) -> bool:
-    return s.shut or any(one.place for one in s.callers)
-
-
-def old(s: State) -> int:
-    return s.operators[0].version
-
-
-def can_serve(s: State, _i: int) -> bool:
-    first = next((one for one in s.callers if one.place == 1), None)
-    return first is not None and not s.closed and (first.held or not s.shut) and s.versions[s.current].free > 0
 
 
 EFFECTS: dict[str, Effect] = {  # the effects that one line can say
@@ -214,12 +212,12 @@ EFFECTS: dict[str, Effect] = {  # the effects that one line can say
     "enqueue": lambda s, i: s.go("callers", i, place=1 + max(one.place for one in s.callers)).settle(),
     "enter": lambda s, i: s.go("callers", i, floor=0).settle(),
     "quit_queue": lambda s, i: s.without(s.callers[i].place).go("callers", i, place=0, floor=0).settle(),
-    "retire": lambda s, _: s.retire_version(old(s)).settle(),
-    "roll_back": lambda s, _: s.go("versions", old(s), at="live").go("locks", 0, at="held"),
-    "restore": lambda s, _: s.moved_leases(old(s), free=1, gathered=-1),
+    "retire": lambda s, _: s.retire_version(s.operators[0].version).settle(),
+    "roll_back": lambda s, _: s.go("versions", s.operators[0].version, at="live").go("locks", 0, at="held"),
+    "restore": lambda s, _: s.moved_leases(s.operators[0].version, free=1, gathered=-1),
     "drop_candidate": lambda s, _: s.retire_version(s.newest)._replace(kept=NONE).open_gate().settle(),
     "reclaim": lambda s, v: s.go("versions", v, gathered=0),
-    "mark": lambda s, _: s.go("versions", s.current, attention=True) if waits(s) else s,
+    "mark": lambda s, _: s.go("versions", s.current, attention=True) if s.waits() else s,
     "gather": lambda s, _: s.moved_leases(s.locks[0].version, free=-1, gathered=1),
 }
 GUARDS: dict[str, Guard] = {
@@ -230,11 +228,11 @@ GUARDS: dict[str, Guard] = {
     "unlocked": lambda s, _: s.locks[0].at == "free",
     "closed": lambda s, _: s.closed,
     "more": lambda s, _: s.newest + 1 < len(s.versions),
-    "may commit": lambda s, i: s.versions[old(s)].gathered == s.size or not s.operators[i].exclusive,
-    "gathered": lambda s, _: s.versions[old(s)].gathered > 0,
+    "may commit": lambda s, i: s.old().gathered == s.size or not s.operators[i].exclusive,
+    "gathered": lambda s, _: s.old().gathered > 0,
     "nothing left": lambda s, _: all(one.at in ("reclaimed", "fresh") for one in s.versions),
     "kept": lambda s, v: v == s.kept,
-    "can serve": can_serve,
+    "can serve": State.can_serve,
     "one home": lambda s, _: s.versions[s.locks[0].version].free > 0,
 }
 

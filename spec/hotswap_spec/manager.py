@@ -72,19 +72,17 @@ class State(NamedTuple):
         s = self._replace(listed=NONE, taken=NONE) if self.removers[i].mine == self.listed else self
         return s.go("removers", i, at="shutting" if self.removers[i].all else "done")
 
+    def calls(self, p: int) -> bool:
+        return any(one.at == "inside" and one.mine == p for one in self.users)
+
+    def is_over(self, p: int) -> bool:
+        return p == NONE or (self.plugins[p].at == "closed" and not self.calls(p) and not self.plugins[p].upgrades)
+
 
 def initial(registrars: int, users: int, upgraders: int, unregisterers: int, closers: int = 0) -> State:
     ready, unmade = (Thread("ready"),), (Plugin("unmade"),)
     removers = ready * unregisterers + (Thread("idle"),) * closers
     return State(unmade * registrars, ready * registrars, (Thread("outside"),) * users, ready * upgraders, removers)
-
-
-def calls(s: State, p: int) -> bool:
-    return any(one.at == "inside" and one.mine == p for one in s.users)
-
-
-def nothing_runs_on(s: State, p: int) -> bool:
-    return p == NONE or (s.plugins[p].at == "closed" and not calls(s, p) and not s.plugins[p].upgrades)
 
 
 GUARDS: dict[str, Guard] = {
@@ -95,7 +93,7 @@ GUARDS: dict[str, Guard] = {
     "upgrades": lambda s, _: s.plugins[s.listed] != ("open", False),
     "goes on": lambda s, i: s.plugins[s.upgraders[i].mine].at == "open",
     "mine closed": lambda s, i: s.plugins[s.removers[i].mine].at == "closed",
-    "in use": calls,
+    "in use": State.calls,
 }
 EFFECTS: dict[str, Effect] = {  # the effects that one line can say
     "take": lambda s, i: s._replace(taken=i),
@@ -120,7 +118,7 @@ LEVEL = Level(
             [p for p, one in enumerate(s.plugins) if one.at in ("open", "closing")] in ([], [s.listed])
         ),
         "S9 when unregister has returned, no call runs": lambda s: all(
-            one.at not in ("done", "shutting") or nothing_runs_on(s, one.mine) for one in s.removers
+            one.at not in ("done", "shutting") or s.is_over(one.mine) for one in s.removers
         ),
         "S9 a listed plugin's name is taken": lambda s: s.listed in (NONE, s.taken),
         "S5 one upgrade at a time": lambda s: (

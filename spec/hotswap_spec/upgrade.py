@@ -110,6 +110,23 @@ class State(NamedTuple):
     def go(self, group: str, i: int, **change: Any) -> State:
         return go(self, group, i, **change)
 
+    def owner(self) -> int:
+        return next((i for i, one in enumerate(self.upgraders) if one.owns), -1)
+
+    def undecided(self, _i: int = 0) -> bool:
+        return self.phase in (PREPARING, "DRAINING", "SWAPPING")
+
+    def fresh(self) -> int:
+        return next((v for v, one in enumerate(self.versions) if one.at == "fresh"), -1)
+
+    def inside(self, v: int) -> bool:
+        return any(one.on.code == v for one in self.callers)
+
+    def may_begin(self, i: int) -> bool:
+        """Anybody may execute what was prepared, but for who is still at work on something."""
+        ready = self.phase == PREPARING and self.upgraders[self.owner()].new != NOTHING
+        return ready and (i == self.owner() or self.upgraders[i].at == "idle")
+
     def booked(self, what: str) -> State:
         return self if self.endless else but(self, what, getattr(self, what) + 1)
 
@@ -123,17 +140,17 @@ class State(NamedTuple):
         return self if new == NOTHING else self.go("versions", new.code, at="retired")
 
     def offer(self, i: int) -> State:
-        v = fresh(self)
+        v = self.fresh()
         return self.go("versions", v, at="candidate").go("upgraders", i, new=Ref(code=v, manifest=v))
 
     def cancel(self, i: int) -> State:
-        j = owner(self)
+        j = self.owner()
         s = self.drop(j).go("upgraders", j, owns=False, new=NOTHING).booked("cancelled")
         return s.go("cancellers", i, at="ready" if s.endless else "done")._replace(phase="ACTIVE")
 
     def begin(self, i: int) -> State:
         """Ownership goes to who executes, from whoever prepared."""
-        j, new = owner(self), self.upgraders[owner(self)].new
+        j, new = self.owner(), self.upgraders[self.owner()].new
         s = self.go("upgraders", j, owns=False, new=NOTHING)
         s = s.go("upgraders", i, owns=True, exclusive=False, old=s.current, new=new)
         return s._replace(phase="SWAPPING", kept=s.current.code)
@@ -150,7 +167,7 @@ class State(NamedTuple):
 
     def see_drained(self, i: int) -> State:
         s = but(self, "phase", "SWAPPING") if self.upgraders[i].exclusive else self
-        return s.go("upgraders", i, at="ready" if undecided(s) else "committed")
+        return s.go("upgraders", i, at="ready" if s.undecided() else "committed")
 
     def interrupt(self, i: int) -> State:
         """OVERLAP has decided with that; EXCLUSIVE has not, and lets nobody in to be stopped."""
@@ -172,8 +189,8 @@ class State(NamedTuple):
         return s._replace(phase="ROLLED_BACK", current=s.upgraders[i].old, kept=-1)
 
     def close(self, _i: int) -> State:
-        j = owner(self)
-        s = self.drop(j).booked("failures") if undecided(self) else self
+        j = self.owner()
+        s = self.drop(j).booked("failures") if self.undecided() else self
         s = s.go("upgraders", j, owns=False, old=NOTHING, new=NOTHING) if j >= 0 else s
         s = s if s.closed else s.go("versions", s.current.code, at="retired")
         return s._replace(phase="CLOSED", closed=True, shut=False, kept=-1)
@@ -181,28 +198,6 @@ class State(NamedTuple):
     def interrupt_all(self, _i: int) -> State:
         stop = tuple(one._replace(interrupted=True) if one.at == "retired" else one for one in self.versions)
         return but(self, "versions", stop)
-
-
-def owner(s: State) -> int:
-    return next((i for i, one in enumerate(s.upgraders) if one.owns), -1)
-
-
-def undecided(s: State) -> bool:
-    return s.phase in (PREPARING, "DRAINING", "SWAPPING")
-
-
-def fresh(s: State) -> int:
-    return next((v for v, one in enumerate(s.versions) if one.at == "fresh"), -1)
-
-
-def inside(s: State, v: int) -> bool:
-    return any(one.on.code == v for one in s.callers)
-
-
-def may_begin(s: State, i: int) -> bool:
-    """Anybody may execute what was prepared, but for who is still at work on something."""
-    ready = s.phase == PREPARING and s.upgraders[owner(s)].new != NOTHING
-    return ready and (i == owner(s) or s.upgraders[i].at == "idle")
 
 
 EFFECTS: dict[str, Effect] = {  # the effects that one line can say
@@ -224,17 +219,17 @@ GUARDS: dict[str, Guard] = {
     "closed": lambda s, _: s.closed,
     "may pass": lambda s, i: not s.shut or s.callers[i].passes,
     "interrupted": lambda s, i: s.versions[s.callers[i].on.code].interrupted,
-    "owned": lambda s, _: owner(s) >= 0,
+    "owned": lambda s, _: s.owner() >= 0,
     "owns": lambda s, i: s.upgraders[i].owns,
-    "undecided": lambda s, _: undecided(s),
+    "undecided": State.undecided,
     "exclusive": lambda s, i: s.upgraders[i].exclusive,
-    "number free": lambda s, _: fresh(s) >= 0,
-    "may begin": may_begin,
-    "drained": lambda s, i: not inside(s, s.upgraders[i].old.code),
+    "number free": lambda s, _: s.fresh() >= 0,
+    "may begin": State.may_begin,
+    "drained": lambda s, i: not s.inside(s.upgraders[i].old.code),
     "preparing": lambda s, _: s.phase == PREPARING,
     "empty": lambda s, _: all(one.at in ("fresh", "reclaimed") for one in s.versions),
     "kept": lambda s, v: v == s.kept,
-    "in use": inside,
+    "in use": State.inside,
     "endless": lambda s, _: s.endless,
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hotswap_spec._model import Level
-from hotswap_spec.upgrade import EFFECTS, GUARDS, NOTHING, TABLE, State, initial, owner, undecided
+from hotswap_spec.upgrade import EFFECTS, GUARDS, NOTHING, TABLE, State, initial
 
 
 def as_before(s: State) -> bool:
@@ -16,11 +16,11 @@ def torn(s: State) -> bool:
 
 
 def counts_are_exact(s: State) -> bool:
-    return s.endless or s.attempts == s.successes + s.failures + s.cancelled + undecided(s)
+    return s.endless or s.attempts == s.successes + s.failures + s.cancelled + s.undecided()
 
 
 def nothing_leaks(s: State) -> bool:
-    new = s.upgraders[owner(s)].new.code if owner(s) >= 0 else -1
+    new = s.upgraders[s.owner()].new.code if s.owner() >= 0 else -1
     return all(
         (one.at != "live" or v in (s.current.code, s.kept)) and (one.at != "candidate" or v == new)
         for v, one in enumerate(s.versions)
@@ -50,7 +50,7 @@ LEVEL = Level(
         "S4 a rollback leaves all as it was before": lambda s: s.phase != "ROLLED_BACK" or as_before(s),
         "S5 one thread at most owns the upgrade": lambda s: sum(one.owns for one in s.upgraders) <= 1,
         "S5 the phase is ACTIVE or CLOSED exactly if nobody owns it": lambda s: (
-            (s.phase in ("ACTIVE", "CLOSED")) == (owner(s) < 0)
+            (s.phase in ("ACTIVE", "CLOSED")) == (s.owner() < 0)
         ),
         "S6 code and manifest are of one version": lambda s: not torn(s),
         "S7 attempts = successes + failures + cancelled + the one under way": counts_are_exact,
