@@ -1,7 +1,5 @@
 """Explore the specification: `python -m hotswap_spec`."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

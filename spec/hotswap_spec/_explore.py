@@ -1,7 +1,5 @@
 """Every state that a level can reach, breadth first, so that the first counterexample found is a shortest one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 

@@ -7,8 +7,6 @@ without leaving what is kept, until all can stay. From one that is left, the way
 to one for the second, and so on, comes round in the end: that is a lasso, and it is shown.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
@@ -37,7 +35,7 @@ class Fairness:
             for name in {"may": (), "must": ("",), "again": ("", row.name)}[row.fair]:
                 self.moves[row.who, i, name][n].append((row, i, m))
 
-    def check(self, claim: LeadsTo) -> Failure | None:
+    def check(self, what: str, claim: LeadsTo) -> Failure | None:
         """A fair run in which the cause is never followed by the effect; None if there is none."""
         cause, effect = claim
         without = {n for n, state in enumerate(self.found.states) if not effect(state)}
@@ -47,7 +45,7 @@ class Fairness:
             demands = [demand for demand in self.moves if not demand[2] or demand in done]
             never = {n for demand in again if demand not in done for n in self.moves[demand]}
             if kept := self.core(pending.keys() - never, demands):
-                return self.lasso(*trail(pending, kept), kept, demands)
+                return self.lasso(what, *trail(pending, kept), kept, demands)
         return None
 
     def core(self, kept: set[int], demands: list[Demand]) -> set[int]:
@@ -64,7 +62,7 @@ class Fairness:
         mine = self.moves[demand].get(n)
         return next((step for step in mine if step[2] in kept), False) if mine else not demand[2]
 
-    def lasso(self, begin: int, steps: list[Step], kept: set[int], demands: list[Demand]) -> Failure:
+    def lasso(self, what: str, begin: int, steps: list[Step], kept: set[int], demands: list[Demand]) -> Failure:
         """Go on from where `steps` have led, from demand to demand, until it comes round."""
         n, rounds = steps[-1][2] if steps else begin, dict[int, int]()
         while n not in rounds:
@@ -75,7 +73,7 @@ class Fairness:
                 step = self.meets(n, demand, kept)
                 steps, n = ([*steps, step], step[2]) if isinstance(step, tuple) else (steps, n)
         shown, prefix = [(row, i, self.found.states[n]) for row, i, n in steps], self.found.path(begin)
-        return Failure("it need never come", self.found.states[0], [*prefix, *shown[: rounds[n]]], shown[rounds[n] :])
+        return Failure(what, self.found.states[0], [*prefix, *shown[: rounds[n]]], shown[rounds[n] :])
 
 
 def reach(seeds: Iterable[int], steps: list[list[Step]], within: Container[int]) -> dict[int, Step | None]:
@@ -101,8 +99,7 @@ def trail(ways: dict[int, Step | None], there: Container[int]) -> tuple[int, lis
 def leads_to(level: Level, start: Any, claims: Mapping[str, LeadsTo]) -> list[Failure]:
     """The claims that do not hold, each with a fair run against it."""
     fairness = Fairness(level, start)
-    found = ((what, fairness.check(claim)) for what, claim in claims.items())
-    return [failure._replace(what=what) for what, failure in found if failure]
+    return [failure for what, claim in claims.items() if (failure := fairness.check(what, claim))]
 
 
 def counterexample(level: Level, what: str) -> Failure | None:

@@ -10,13 +10,11 @@ or another, the effect moves the thread. A step that is scheduled *may* need nev
 without a step it *must* do does one (weak fairness); one that is possible *again* and again happens (strong fairness).
 """
 
-from __future__ import annotations
-
 import re
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Any, TypeVar
 
 S = TypeVar("S", bound=tuple[Any, ...])
@@ -59,13 +57,12 @@ class Level:
         return [Row(who, at, step[0], step[-1], *rest) for step, (who, at, _, *rest) in zip(steps, lines, strict=True)]
 
     @cached_property
-    def program(self) -> list[tuple[int, dict[str, list[tuple[Row, Guard, Effect]]]]]:
+    def program(self) -> list[tuple[int, dict[str, list[tuple[Row, list[tuple[Guard, bool]], Effect]]]]]:
         """What threads may do, by field and place. Raises `KeyError` for a guard that is missing."""
-        found: dict[int, dict[str, list[tuple[Row, Guard, Effect]]]] = {}
-        guards: dict[str, Guard] = {"-": lambda _s, _i: True, **self.guards}
-        guards |= {f"not {name}": opposite(guard) for name, guard in self.guards.items()}
+        found: dict[int, dict[str, list[tuple[Row, list[tuple[Guard, bool]], Effect]]]] = {}
         for row in self.rows:
-            when = reduce(both, [guards[name] for name in row.when.split(", ")])
+            names = [name for name in row.when.split(", ") if name != "-"]
+            when = [(self.guards[name.removeprefix("not ")], not name.startswith("not ")) for name in names]
             does = self.effects[row.does] if row.does in self.effects else getattr(self.state, row.does, lambda s, _: s)
             k = self.state._fields.index(f"{row.who}s")
             for at in row.at.split():
@@ -76,24 +73,19 @@ class Level:
         """Every step that is possible in a state."""
         for k, places in self.program:
             for i, thread in enumerate(state[k]):
-                for row, guard, effect in places.get(thread[0], ()):
-                    if guard(state, i):
+                for row, when, effect in places.get(thread[0], ()):
+                    for guard, wanted in when:
+                        if guard(state, i) is not wanted:
+                            break
+                    else:
                         yield row, i, effect(state, i)
 
     def canonical(self, state: Any) -> Any:
         """The one state that stands for all that differ only in which of interchangeable threads is which."""
         for name in self.symmetric:
             if (in_order := tuple(sorted(group := getattr(state, name)))) != group:
-                state = but(state, name, in_order)
+                state = state._replace(**{name: in_order})
         return state
-
-
-def opposite(guard: Guard) -> Guard:
-    return lambda s, i: not guard(s, i)
-
-
-def both(one: Guard, other: Guard) -> Guard:
-    return lambda s, i: one(s, i) and other(s, i)
 
 
 def moving(k: int, to: str, effect: Effect) -> Effect:
@@ -105,12 +97,12 @@ def put(items: S, i: int, item: Any) -> S:
     return tuple.__new__(type(items), (*items[:i], item, *items[i + 1 :]))
 
 
-def but(state: S, name: str, value: Any) -> S:
-    """The state with another value in one field."""
-    return put(state, state._fields.index(name), value)  # type: ignore[attr-defined]
-
-
 def go(state: S, group: str, i: int, **change: Any) -> S:
     """The state in which the record of thread `i` of a group has changed so."""
-    threads = getattr(state, group)
-    return but(state, group, put(threads, i, threads[i]._replace(**change)))
+    k = state._fields.index(group)  # type: ignore[attr-defined]
+    return put(state, k, put(state[k], i, state[k][i]._replace(**change)))
+
+
+def changed(before: tuple[Any, ...], after: tuple[Any, ...]) -> list[tuple[Any, Any]]:
+    """The records of a group that a step has changed: as they were, and as they are."""
+    return [] if before is after else [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]

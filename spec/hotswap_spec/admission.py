@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hotswap_spec._model import Effect, Guard, but, go
+from hotswap_spec._model import Effect, Guard, go
 
 TABLE = """
 caller
@@ -59,6 +59,8 @@ lock
   unmark  unmark          free           -              must  takes the mark away, and unlocks
 """
 NONE = -1
+ON = {"reporting": "outside", "quitting": "outside", "entering": "inside"}
+ON |= {"retiring": "drain", "finishing": "rest", "closing": "drain"}
 
 
 class Version(NamedTuple):
@@ -124,7 +126,7 @@ class State(NamedTuple):
     def without(self, place: int) -> State:
         """The queue without the caller at that place: who stands behind moves up."""
         moved = (one._replace(place=one.place - (one.place > place)) for one in self.callers)
-        return but(self, "callers", tuple(moved)) if place else self
+        return self._replace(callers=tuple(moved)) if place else self
 
     def open_gate(self) -> State:
         """Who waits passes, also if the gate is shut again before he is served."""
@@ -139,7 +141,7 @@ class State(NamedTuple):
 
     def release(self, i: int) -> State:
         v = self.callers[i].lease
-        s = but(self, "ended", v) if self.ended < v <= self.current else self
+        s = self._replace(ended=v) if self.ended < v <= self.current else self
         return s.go("callers", i, seen=v, lease=NONE, held=False).moved_leases(v, free=1)
 
     def publish(self, i: int) -> State:
@@ -153,7 +155,7 @@ class State(NamedTuple):
         return s._replace(newest=s.newest + 1, kept=s.current, shut=True).settle()
 
     def commit(self, i: int) -> State:
-        s = but(self, "kept", NONE)
+        s = self._replace(kept=NONE)
         if s.operators[i].exclusive:
             s = s.go("versions", s.newest, at="live", attention=True)._replace(current=s.newest).open_gate()
         return s.settle()
@@ -184,23 +186,20 @@ class State(NamedTuple):
         s = self.go("versions", v, at="drained").wake() if self.versions[v].gathered == self.size else self
         return s.serve_no_more(i, v + 1)
 
-    def on(self, one: Any) -> str:
-        """Where a thread goes that has settled."""
+    def on(self, one: Any) -> Any:
+        """Where a thread goes that has settled; who has not stays."""
         if one.at == "looking":
-            return "served" if one.lease != NONE else "refused" if self.closed else "parked"
+            return one._replace(at="served" if one.lease != NONE else "refused" if self.closed else "parked")
         if one.at == "checking":
-            return "decide" if self.old().at == "drained" else "parked"
-        return {"entering": "inside", "finishing": "rest", "retiring": "drain", "closing": "drain"}.get(
-            one.at, "outside"
-        )
+            return one._replace(at="decide" if self.old().at == "drained" else "parked")
+        return one._replace(at=ON[one.at]) if one.at in ON else one
 
     def unmark(self, _i: int) -> State:
-        """Whoever settled goes on."""
-        s = self.go("versions", self.current, attention=self.waits() or self.versions[self.current].at != "live")
-        for group in ("callers", "operators", "closers"):
-            after = (one._replace(at=s.on(one)) if one.at.endswith("ing") else one for one in getattr(s, group))
-            s = but(s, group, tuple(after))
-        return s
+        asks = self.waits() or self.versions[self.current].at != "live"
+        s, on = self.go("versions", self.current, attention=asks), self.on
+        return s._replace(
+            callers=tuple(map(on, s.callers)), operators=(on(s.operators[0]),), closers=tuple(map(on, s.closers))
+        )
 
 
 EFFECTS: dict[str, Effect] = {  # the effects that one line can say

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hotswap_spec._model import Effect, Guard, Level, go
+from hotswap_spec._model import Effect, Guard, Level, changed, go
 
 TABLE = """
 registrar
@@ -127,8 +127,7 @@ LEVEL = Level(
     },
     steps={
         "S9 a handle that was kept answers PluginClosed": lambda s, step, t: (
-            step != "call"
-            or all(a == b or s.plugins[b.mine].at == "open" for a, b in zip(s.users, t.users, strict=True))
+            step != "call" or all(s.plugins[b.mine].at == "open" for _, b in changed(s.users, t.users))
         ),
     },
     sometimes={

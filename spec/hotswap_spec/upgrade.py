@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hotswap_spec._model import Effect, Guard, but, go, put
+from hotswap_spec._model import Effect, Guard, go, put
 
 TABLE = """
 caller
@@ -128,11 +128,11 @@ class State(NamedTuple):
         return ready and (i == self.owner() or self.upgraders[i].at == "idle")
 
     def booked(self, what: str) -> State:
-        return self if self.endless else but(self, what, getattr(self, what) + 1)
+        return self if self.endless else self._replace(**{what: getattr(self, what) + 1})
 
     def part(self, i: int) -> State:
         """Upgrader `i` has its answer."""
-        return but(self, "upgraders", put(self.upgraders, i, Upgrader("idle" if self.endless else "done")))
+        return self._replace(upgraders=put(self.upgraders, i, Upgrader("idle" if self.endless else "done")))
 
     def drop(self, i: int) -> State:
         """The candidate of upgrader `i`, if there is one, will not serve any more."""
@@ -163,10 +163,10 @@ class State(NamedTuple):
         """The linearization point of an upgrade (S2)."""
         me = self.upgraders[i]
         s = self.go("versions", me.new.code, at="live").go("versions", me.old.code, at="retired")
-        return but(s, "current", me.new)
+        return s._replace(current=me.new)
 
     def see_drained(self, i: int) -> State:
-        s = but(self, "phase", "SWAPPING") if self.upgraders[i].exclusive else self
+        s = self._replace(phase="SWAPPING") if self.upgraders[i].exclusive else self
         return s.go("upgraders", i, at="ready" if s.undecided() else "committed")
 
     def interrupt(self, i: int) -> State:
@@ -197,7 +197,7 @@ class State(NamedTuple):
 
     def interrupt_all(self, _i: int) -> State:
         stop = tuple(one._replace(interrupted=True) if one.at == "retired" else one for one in self.versions)
-        return but(self, "versions", stop)
+        return self._replace(versions=stop)
 
 
 EFFECTS: dict[str, Effect] = {  # the effects that one line can say
@@ -208,7 +208,7 @@ EFFECTS: dict[str, Effect] = {  # the effects that one line can say
     ),
     "be_busy": lambda s, i: s.go("upgraders", i, at="idle" if s.endless else "done"),
     "fail": lambda s, i: s.drop(i).part(i).booked("failures")._replace(phase="ACTIVE"),
-    "drain": lambda s, _: but(s, "phase", "DRAINING"),
+    "drain": lambda s, _: s._replace(phase="DRAINING"),
     "let_be": lambda s, i: s.roll_back(i) if s.upgraders[i].exclusive else s.go("upgraders", i, at="committed"),
     "finish": lambda s, i: s.part(i)._replace(phase="ACTIVE"),
     "cancel_nothing": lambda s, i: s.go("cancellers", i, at="ready" if s.endless else "done"),
@@ -217,7 +217,7 @@ EFFECTS: dict[str, Effect] = {  # the effects that one line can say
 GUARDS: dict[str, Guard] = {
     "shut": lambda s, _: s.shut,
     "closed": lambda s, _: s.closed,
-    "may pass": lambda s, i: not s.shut or s.callers[i].passes,
+    "may pass": lambda s, i: not s.shut or (s.callers[i].passes and s.phase == "DRAINING"),
     "interrupted": lambda s, i: s.versions[s.callers[i].on.code].interrupted,
     "owned": lambda s, _: s.owner() >= 0,
     "owns": lambda s, i: s.upgraders[i].owns,

@@ -1,9 +1,7 @@
 """What an upgrade promises."""
 
-from __future__ import annotations
-
-from hotswap_spec._model import Level
-from hotswap_spec.upgrade import EFFECTS, GUARDS, NOTHING, TABLE, State, initial
+from hotswap_spec._model import Level, changed
+from hotswap_spec.upgrade import EFFECTS, GUARDS, NOTHING, PREPARING, TABLE, State, initial
 
 
 def as_before(s: State) -> bool:
@@ -15,64 +13,86 @@ def torn(s: State) -> bool:
     return any(one.code != one.manifest for one in refs)
 
 
-def counts_are_exact(s: State) -> bool:
-    return s.endless or s.attempts == s.successes + s.failures + s.cancelled + s.undecided()
-
-
 def nothing_leaks(s: State) -> bool:
     new = s.upgraders[s.owner()].new.code if s.owner() >= 0 else -1
-    return all(
-        (one.at != "live" or v in (s.current.code, s.kept)) and (one.at != "candidate" or v == new)
-        for v, one in enumerate(s.versions)
-    )
+    places = {"live": (s.current.code, s.kept), "candidate": (new,)}
+    return all(one.at not in places or v in places[one.at] for v, one in enumerate(s.versions))
 
 
-def runs_to_its_end(s: State, step: str, t: State) -> bool:
-    return all(
-        a.on in (NOTHING, b.on) or step == "end" or (step == "trap" and s.versions[a.on.code].interrupted)
-        for a, b in zip(s.callers, t.callers, strict=True)
-    )
+def never_both(s: State, step: str, _: State) -> bool:
+    ready = [one for one in s.upgraders if one.at == "ready" and one.exclusive]
+    return step != "commit" or not any(s.inside(one.old.code) for one in ready)
 
 
 LEVEL = Level(
     *("upgrade", State, TABLE, GUARDS, EFFECTS, initial),
     bounds={
-        "small": ({"callers": 2, "upgraders": 2, "versions": 3, "cancellers": 1, "closers": 1}, 24_402),
-        "live": ({"callers": 2, "upgraders": 1, "versions": 3, "cancellers": 1, "closers": 1, "endless": True}, 0),
+        "small": ({"callers": 2, "upgraders": 2, "versions": 3, "cancellers": 1, "closers": 1}, 24_052),
+        "live": ({"callers": 2, "upgraders": 1, "versions": 3, "cancellers": 1, "closers": 1, "endless": True}, 45_789),
         "large": ({"callers": 3, "upgraders": 3, "versions": 4, "cancellers": 1, "closers": 1}, 0),
     },
     rest="outside idle done ready closed fresh live candidate reclaimed",
+    symmetric=("callers", "upgraders", "cancellers", "closers"),
     always={
         "S3 a version in which a call runs is live or retired": lambda s: all(
             one.on == NOTHING or s.versions[one.on.code].at in ("live", "retired") for one in s.callers
         ),
-        "S3 only a retired version is reclaimed": lambda s: s.closed or s.versions[s.current.code].at != "reclaimed",
         "S4 a rollback leaves all as it was before": lambda s: s.phase != "ROLLED_BACK" or as_before(s),
         "S5 one thread at most owns the upgrade": lambda s: sum(one.owns for one in s.upgraders) <= 1,
         "S5 the phase is ACTIVE or CLOSED exactly if nobody owns it": lambda s: (
             (s.phase in ("ACTIVE", "CLOSED")) == (s.owner() < 0)
         ),
         "S6 code and manifest are of one version": lambda s: not torn(s),
-        "S7 attempts = successes + failures + cancelled + the one under way": counts_are_exact,
+        "S7 attempts = successes + failures + cancelled + the one under way": lambda s: (
+            s.endless or s.attempts == s.successes + s.failures + s.cancelled + s.undecided()
+        ),
         "S8 every version is current, or a candidate, or on its way to be reclaimed": nothing_leaks,
     },
     steps={
-        "S1 a call runs to its own end, unless its version is interrupted": runs_to_its_end,
+        "S1 a call runs to its own end, unless its version is interrupted": lambda s, step, t: all(
+            a.on in (NOTHING, b.on) or step == "end" or (step == "trap" and s.versions[a.on.code].interrupted)
+            for a, b in changed(s.callers, t.callers)
+        ),
+        "S1 only a drain timeout interrupts": lambda s, step, t: (
+            "interrupt" in step or all(a.interrupted or not b.interrupted for a, b in changed(s.versions, t.versions))
+        ),
+        "S2 a call is admitted to what is current": lambda s, _, t: all(
+            b.on in (a.on, s.current, NOTHING) for a, b in changed(s.callers, t.callers)
+        ),
         "S2 what is current changes at one step, and back at a rollback": lambda s, step, t: (
             s.current == t.current or step in ("publish", "commit", "time_out", "let_be", "strike")
+        ),
+        "S2 with EXCLUSIVE the two versions never run at once": never_both,
+        "S3 only a retired version is reclaimed": lambda s, step, t: (
+            step != "reclaim" or all(a.at == "retired" for a, _ in changed(s.versions, t.versions))
         ),
         "S4 an attempt that failed or was cancelled changes nothing": lambda _, step, t: (
             step not in ("fail", "cancel") or (as_before(t) and t.phase == "ACTIVE")
         ),
-        "S1 only a drain timeout interrupts": lambda s, step, t: (
-            step in ("interrupt", "interrupt_all")
-            or sum(v.interrupted for v in t.versions) <= sum(v.interrupted for v in s.versions)
+        "S5 a request that is refused changes nothing": lambda s, step, t: (
+            step not in ("ask_inside", "be_busy", "cancel_late", "cancel_nothing")
+            or s._replace(upgraders=(), cancellers=()) == t._replace(upgraders=(), cancellers=())
         ),
     },
-    sometimes={},
+    sometimes={
+        "S1 a call runs on a version that is interrupted": lambda s: any(
+            one.on != NOTHING and s.versions[one.on.code].interrupted for one in s.callers
+        ),
+        "S2 two versions run at once": lambda s: len({one.on for one in s.callers} - {NOTHING}) > 1,
+        "S3 a version is reclaimed while another serves": lambda s: (
+            not s.closed and any(one.at == "reclaimed" for one in s.versions)
+        ),
+        "S4 an upgrade is rolled back": lambda s: s.phase == "ROLLED_BACK",
+        "S5 a candidate waits for anybody to execute it": lambda s: (
+            s.phase == PREPARING and s.upgraders[s.owner()].at in ("idle", "done")
+        ),
+        "S7 an upgrade succeeds": lambda s: s.phase == "UPGRADE_COMPLETE",
+        "L3 a call is held at the gate": lambda s: any(one.at == "held" for one in s.callers),
+        "L4 a close waits for a call": lambda s: s.closed and any(one.on != NOTHING for one in s.callers),
+    },
     leads_to={
         "L1 an upgrade that executes ends in ACTIVE or CLOSED": (
-            lambda s: s.phase in ("SWAPPING", "DRAINING"),
+            lambda s: s.phase in ("SWAPPING", "DRAINING", "UPGRADE_COMPLETE", "ROLLED_BACK"),
             lambda s: s.phase in ("ACTIVE", "CLOSED"),
         ),
         "L2 a retired version is reclaimed, unless a rollback lets it live": (
@@ -85,5 +105,15 @@ LEVEL = Level(
         ),
         "L4 a close returns": (lambda s: s.closed, lambda s: s.closers[0].at == "closed"),
     },
-    symmetric=("callers", "upgraders", "cancellers", "closers"),
+    refuted={
+        "when an upgrade has returned, nothing runs on the old version": lambda s: (
+            s.phase != "ACTIVE" or all(one.on in (NOTHING, s.current) for one in s.callers)
+        ),
+        "two versions at most have instances": lambda s: sum(one.at in ("live", "retired") for one in s.versions) <= 2,
+        "a closed plugin runs nothing": lambda s: not s.closed or all(one.on == NOTHING for one in s.callers),
+        "an upgrade that executes succeeds": (
+            lambda s: s.phase in ("SWAPPING", "DRAINING"),
+            lambda s: s.phase == "UPGRADE_COMPLETE",
+        ),
+    },
 )
