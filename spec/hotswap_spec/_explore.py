@@ -37,10 +37,7 @@ def changes(before: Any, after: Any, name: str = "") -> Iterator[str]:
 
 
 class Exploration:
-    """Every state that can be reached from `start`, by number; the first failure found, if any, ends it.
-
-    States that differ only in which of symmetric threads is which are one.
-    """
+    """Every state that can be reached, by number, and the first failure, if any. Symmetric threads are exchangeable."""
 
     def __init__(self, level: Level, start: Any, progress: Callable[[int], object] = lambda _: None) -> None:
         self.level, self.states, self.came, self.edges = level, [level.canonical(start)], [0], 0

@@ -5,9 +5,10 @@ A *state* is a NamedTuple. Its threads stand in fields that are tuples of record
 access a step: who it is, and then in each line where a thread must be, the step (and whose effect it has, if that is
 another's), where it goes, when it may, how it is scheduled, and what it means. A *guard* is a function of the state
 and the thread's number; `a, not b` is the guard a and the opposite of the guard b. An *effect* is what a step does
-beside moving its thread: the function of the step's name, or else the state's method. Where a step leads to one place
-or another, the effect moves the thread. A step that is scheduled *may* need never happen; a thread that is never
-without a step it *must* do does one (weak fairness); one that is possible *again* and again happens (strong fairness).
+beside moving its thread; where a step leads to one place or another, it moves the thread. Both are looked up by name,
+in the dictionary of those that are one line long, and then among the methods of the state. A step that is scheduled
+*may* need never happen; a thread that is never without a step it *must* do does one (weak fairness); a step that is
+possible *again* and again happens (strong fairness).
 """
 
 import re
@@ -36,8 +37,8 @@ class Level:
     name: str
     state: Any
     table: str
-    guards: Mapping[str, Guard]
-    effects: Mapping[str, Effect]
+    guards: dict[str, Guard]
+    effects: dict[str, Effect]
     initial: Callable[..., Any]
     bounds: Mapping[str, tuple[dict[str, Any], int]]  # what `initial` takes; how many states, symmetric ones once
     rest: str  # places where a thread may stay for good; if nobody must move and one is elsewhere: deadlock
@@ -60,10 +61,11 @@ class Level:
     def program(self) -> list[tuple[int, dict[str, list[tuple[Row, list[tuple[Guard, bool]], Effect]]]]]:
         """What threads may do, by field and place. Raises `KeyError` for a guard that is missing."""
         found: dict[int, dict[str, list[tuple[Row, list[tuple[Guard, bool]], Effect]]]] = {}
+        guards, effects = vars(self.state) | self.guards, vars(self.state) | self.effects
         for row in self.rows:
             names = [name for name in row.when.split(", ") if name != "-"]
-            when = [(self.guards[name.removeprefix("not ")], not name.startswith("not ")) for name in names]
-            does = self.effects[row.does] if row.does in self.effects else getattr(self.state, row.does, lambda s, _: s)
+            when = [(guards[name.removeprefix("not ")], not name.startswith("not ")) for name in names]
+            does = effects.get(row.does, lambda s, _: s)
             k = self.state._fields.index(f"{row.who}s")
             for at in row.at.split():
                 found.setdefault(k, {}).setdefault(at, []).append((row, when, moving(k, row.to, does)))

@@ -52,8 +52,8 @@ version
   drained  reclaim  reclaimed  unlocked, not kept  must  is reclaimed
 lock
   mark    mark            serve          -              must  marks the current if somebody waits
-  serve   serve           serve          can serve      must  gives a lease to who waits longest
-  serve   serve_no_more   gather unmark  not can serve  must  can serve nobody more
+  serve   serve           serve          can_serve      must  gives a lease to who waits longest
+  serve   serve_no_more   gather unmark  not can_serve  must  can_serve nobody more
   gather  gather          gather         one home       must  gathers a lease of a retired version
   gather  gather_no_more  gather unmark  not one home   must  finds no more
   unmark  unmark          free           -              must  takes the mark away, and unlocks
@@ -160,10 +160,6 @@ class State(NamedTuple):
             s = s.go("versions", s.newest, at="live", attention=True)._replace(current=s.newest).open_gate()
         return s.settle()
 
-    def reinstate(self, _i: int) -> State:
-        anew = tuple(one._replace(floor=0) for one in self.callers)
-        return self._replace(current=self.operators[0].version, ended=0, callers=anew)
-
     def close(self, _i: int) -> State:
         s = self._replace(closed=True, kept=NONE)
         for v in (v for v, one in enumerate(s.versions[: s.newest + 1]) if one.at in ("live", "fresh")):
@@ -214,6 +210,9 @@ EFFECTS: dict[str, Effect] = {  # the effects that one line can say
     "retire": lambda s, _: s.retire_version(s.operators[0].version).settle(),
     "roll_back": lambda s, _: s.go("versions", s.operators[0].version, at="live").go("locks", 0, at="held"),
     "restore": lambda s, _: s.moved_leases(s.operators[0].version, free=1, gathered=-1),
+    "reinstate": lambda s, i: s._replace(
+        current=s.operators[i].version, ended=0, callers=tuple(one._replace(floor=0) for one in s.callers)
+    ),
     "drop_candidate": lambda s, _: s.retire_version(s.newest)._replace(kept=NONE).open_gate().settle(),
     "reclaim": lambda s, v: s.go("versions", v, gathered=0),
     "mark": lambda s, _: s.go("versions", s.current, attention=True) if s.waits() else s,
@@ -231,7 +230,6 @@ GUARDS: dict[str, Guard] = {
     "gathered": lambda s, _: s.old().gathered > 0,
     "nothing left": lambda s, _: all(one.at in ("reclaimed", "fresh") for one in s.versions),
     "kept": lambda s, v: v == s.kept,
-    "can serve": State.can_serve,
     "one home": lambda s, _: s.versions[s.locks[0].version].free > 0,
 }
 

@@ -13,9 +13,8 @@ def leases_are_exact(s: State) -> bool:
 
 
 def will_settle(s: State) -> bool:
-    return s.locks[0].at != "free" or any(
-        one.at in ("left", "noticed", "woken", "served", "refused") for one in s.callers
-    )
+    will = ("left", "noticed", "woken", "served", "refused")
+    return s.locks[0].at != "free" or any(one.at in will for one in s.callers)
 
 
 def no_waiter_is_forgotten(s: State) -> bool:

@@ -28,8 +28,8 @@ upgrader
   preparing prepared  fail                  idle done        owns                   may   fails, gives up
   preparing prepared  find_lost (part)      idle done        not owns               must  learns that it is lost
   prepared            go_away (be_busy)     idle done        owns                   may   leaves it to anybody
-  prepared idle       overlap (begin)          swapping         may begin              must  executes (OVERLAP)
-  prepared idle       exclude               draining         may begin              must  executes (EXCLUSIVE)
+  prepared idle       overlap (begin)          swapping         may_begin              must  executes (OVERLAP)
+  prepared idle       exclude               draining         may_begin              must  executes (EXCLUSIVE)
   swapping            publish               published        owns                   must  makes the new version current
   published           drain                 draining         owns                   must  waits for calls on the old one
   draining grace      see_drained           ready committed  owns, drained          must  sees the old one drained
@@ -40,7 +40,7 @@ upgrader
   ready               commit                committed        owns                   must  commits
   swapping published draining grace ready  strike (roll_back)  rolled_back  owns, undecided  may  is struck: rolls back
   swapping published draining grace ready committed rolled_back  find_closed (part)  idle done  closed  must  is lost
-  committed rolled_back  finish             idle done        owns                   must  is done; the next may begin
+  committed rolled_back  finish             idle done        owns                   must  is done; the next may_begin
 canceller
   ready  cancel          ready done  preparing              may  cancels
   ready  cancel_nothing  ready done  not owned, not closed  may  is told: nothing to cancel
@@ -50,7 +50,7 @@ closer
   emptying            interrupt_all  insisting  -      may   drain timeout: interrupts all
   emptying insisting  return_closed  closed     empty  must  returns: nothing runs
 version
-  retired    reclaim  reclaimed  not kept, not in use  must  is reclaimed
+  retired    reclaim  reclaimed  not kept, not inside  must  is reclaimed
   reclaimed  recycle  fresh      endless               must  has its number used again
 """
 PREPARING = "PREPARING_UPGRADE"
@@ -127,7 +127,7 @@ class State(NamedTuple):
         ready = self.phase == PREPARING and self.upgraders[self.owner()].new != NOTHING
         return ready and (i == self.owner() or self.upgraders[i].at == "idle")
 
-    def booked(self, what: str) -> State:
+    def tally(self, what: str) -> State:
         return self if self.endless else self._replace(**{what: getattr(self, what) + 1})
 
     def part(self, i: int) -> State:
@@ -139,13 +139,9 @@ class State(NamedTuple):
         new = self.upgraders[i].new
         return self if new == NOTHING else self.go("versions", new.code, at="retired")
 
-    def offer(self, i: int) -> State:
-        v = self.fresh()
-        return self.go("versions", v, at="candidate").go("upgraders", i, new=Ref(code=v, manifest=v))
-
     def cancel(self, i: int) -> State:
         j = self.owner()
-        s = self.drop(j).go("upgraders", j, owns=False, new=NOTHING).booked("cancelled")
+        s = self.drop(j).go("upgraders", j, owns=False, new=NOTHING).tally("cancelled")
         return s.go("cancellers", i, at="ready" if s.endless else "done")._replace(phase="ACTIVE")
 
     def begin(self, i: int) -> State:
@@ -177,41 +173,39 @@ class State(NamedTuple):
 
     def commit(self, i: int) -> State:
         s = self.publish(i) if self.upgraders[i].exclusive else self
-        return s.open_gate().booked("successes")._replace(phase="UPGRADE_COMPLETE", kept=-1)
+        return s.open_gate().tally("successes")._replace(phase="UPGRADE_COMPLETE", kept=-1)
 
     def open_gate(self) -> State:
         passed = tuple(one._replace(passes=True) if one.at == "held" else one for one in self.callers)
         return self._replace(shut=False, callers=passed) if self.shut else self
 
     def roll_back(self, i: int) -> State:
-        s = self.go("versions", self.kept, at="live", interrupted=False).drop(i).open_gate().booked("failures")
+        s = self.go("versions", self.kept, at="live", interrupted=False).drop(i).open_gate().tally("failures")
         s = s.go("upgraders", i, at="rolled_back")
         return s._replace(phase="ROLLED_BACK", current=s.upgraders[i].old, kept=-1)
 
     def close(self, _i: int) -> State:
         j = self.owner()
-        s = self.drop(j).booked("failures") if self.undecided() else self
+        s = self.drop(j).tally("failures") if self.undecided() else self
         s = s.go("upgraders", j, owns=False, old=NOTHING, new=NOTHING) if j >= 0 else s
         s = s if s.closed else s.go("versions", s.current.code, at="retired")
         return s._replace(phase="CLOSED", closed=True, shut=False, kept=-1)
-
-    def interrupt_all(self, _i: int) -> State:
-        stop = tuple(one._replace(interrupted=True) if one.at == "retired" else one for one in self.versions)
-        return self._replace(versions=stop)
 
 
 EFFECTS: dict[str, Effect] = {  # the effects that one line can say
     "admit": lambda s, i: s.go("callers", i, on=s.current, passes=False),
     "end": lambda s, i: s.go("callers", i, on=NOTHING, passes=False),
-    "claim": lambda s, i: (
-        s.booked("attempts").go("upgraders", i, owns=True)._replace(phase=PREPARING, before=s.current)
-    ),
+    "claim": lambda s, i: s.tally("attempts").go("upgraders", i, owns=True)._replace(phase=PREPARING, before=s.current),
+    "offer": lambda s, i: s.go("versions", s.fresh(), at="candidate").go("upgraders", i, new=Ref(s.fresh(), s.fresh())),
     "be_busy": lambda s, i: s.go("upgraders", i, at="idle" if s.endless else "done"),
-    "fail": lambda s, i: s.drop(i).part(i).booked("failures")._replace(phase="ACTIVE"),
+    "fail": lambda s, i: s.drop(i).part(i).tally("failures")._replace(phase="ACTIVE"),
     "drain": lambda s, _: s._replace(phase="DRAINING"),
     "let_be": lambda s, i: s.roll_back(i) if s.upgraders[i].exclusive else s.go("upgraders", i, at="committed"),
     "finish": lambda s, i: s.part(i)._replace(phase="ACTIVE"),
     "cancel_nothing": lambda s, i: s.go("cancellers", i, at="ready" if s.endless else "done"),
+    "interrupt_all": lambda s, _: s._replace(
+        versions=tuple(Version(one.at, one.at == "retired") for one in s.versions)
+    ),
     "reclaim": lambda s, v: s.go("versions", v, interrupted=False),
 }
 GUARDS: dict[str, Guard] = {
@@ -221,15 +215,12 @@ GUARDS: dict[str, Guard] = {
     "interrupted": lambda s, i: s.versions[s.callers[i].on.code].interrupted,
     "owned": lambda s, _: s.owner() >= 0,
     "owns": lambda s, i: s.upgraders[i].owns,
-    "undecided": State.undecided,
     "exclusive": lambda s, i: s.upgraders[i].exclusive,
     "number free": lambda s, _: s.fresh() >= 0,
-    "may begin": State.may_begin,
     "drained": lambda s, i: not s.inside(s.upgraders[i].old.code),
     "preparing": lambda s, _: s.phase == PREPARING,
     "empty": lambda s, _: all(one.at in ("fresh", "reclaimed") for one in s.versions),
     "kept": lambda s, v: v == s.kept,
-    "in use": State.inside,
     "endless": lambda s, _: s.endless,
 }
 
