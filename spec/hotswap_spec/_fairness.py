@@ -16,8 +16,7 @@ from typing import Any
 from hotswap_spec._explore import Exploration, Failure
 from hotswap_spec._model import LeadsTo, Level, Step
 
-Demand = tuple[str, int, str]
-"""Of a thread: the step that happens again, by name; without a name, what it must do."""
+Demand = tuple[str, int, str]  # of a thread: the step that happens again, by name; without a name, what it must do
 
 
 class Fairness:

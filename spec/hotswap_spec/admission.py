@@ -59,8 +59,7 @@ lock
   unmark  unmark          free           -              must  takes the mark away, and unlocks
 """
 NONE = -1
-ON = {"reporting": "outside", "quitting": "outside", "entering": "inside"}
-ON |= {"retiring": "drain", "finishing": "rest", "closing": "drain"}
+ON = {"entering": "inside", "retiring": "drain", "closing": "drain", "finishing": "rest"}
 
 
 class Version(NamedTuple):
@@ -188,7 +187,7 @@ class State(NamedTuple):
             return one._replace(at="served" if one.lease != NONE else "refused" if self.closed else "parked")
         if one.at == "checking":
             return one._replace(at="decide" if self.old().at == "drained" else "parked")
-        return one._replace(at=ON[one.at]) if one.at in ON else one
+        return one._replace(at=ON.get(one.at, "outside")) if one.at.endswith("ing") else one
 
     def unmark(self, _i: int) -> State:
         asks = self.waits() or self.versions[self.current].at != "live"

@@ -59,11 +59,8 @@ PREPARING = "PREPARING_UPGRADE"
 class Ref(NamedTuple):
     """What is published in one reference (S6); both are version numbers, and must be the same one."""
 
-    code: int
-    manifest: int
-
-
-NOTHING = Ref(-1, -1)
+    code: int = -1
+    manifest: int = -1
 
 
 class Version(NamedTuple):
@@ -73,7 +70,7 @@ class Version(NamedTuple):
 
 class Caller(NamedTuple):
     at: str
-    on: Ref = NOTHING
+    on: Ref = Ref()
     passes: bool = False  # held by a gate that has opened since: the next gate does not stop it
 
 
@@ -81,8 +78,8 @@ class Upgrader(NamedTuple):
     at: str
     owns: bool = False
     exclusive: bool = False
-    old: Ref = NOTHING
-    new: Ref = NOTHING
+    old: Ref = Ref()
+    new: Ref = Ref()
 
 
 class Thread(NamedTuple):
@@ -192,6 +189,7 @@ class State(NamedTuple):
         return s._replace(phase="CLOSED", closed=True, shut=False, kept=-1)
 
 
+NOTHING = Ref()
 EFFECTS: dict[str, Effect] = {  # the effects that one line can say
     "admit": lambda s, i: s.go("callers", i, on=s.current, passes=False),
     "end": lambda s, i: s.go("callers", i, on=NOTHING, passes=False),
