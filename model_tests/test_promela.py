@@ -11,15 +11,17 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pytest
 
-from hotswap_spec._explore import explore
+from hotswap_spec._explore import Exploration
 from hotswap_spec._model import Level
-from hotswap_spec.upgrade import Ref, State
+from hotswap_spec.upgrade import EFFECTS, Ref, State
 from hotswap_spec.upgrade_properties import LEVEL
+from mutants import edited, with_effects
 
 MODEL: Final = Path(__file__).with_name("upgrade.pml")
 SOUND: Final = 0
@@ -107,41 +109,34 @@ def spin(tmp_path: Path) -> Spin:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("bound", BOUNDS, ids=lambda bound: "-".join(str(int(n)) for n in bound))
 def test_spin_finds_as_many_states_and_steps_as_the_explorer(spin: Spin, bound: Bound) -> None:
-    ours = explore(LEVEL, LEVEL.initial(**bound._asdict()))
+    ours = Exploration(replace(LEVEL, symmetric=()), LEVEL.initial(**bound._asdict()))
     assert ours.failure is None
-    assert read(spin(bound)) == Found(ours.states, ours.edges)
+    assert read(spin(bound)) == Found(len(ours.states), ours.edges)
 
 
 # Errors planted in both ------------------------------------------------------------------------------------
 
 
 def forgets_the_old_version(s: State, i: int) -> State:
-    return s.time_out(i)._replace(current=s.current)
+    return s.roll_back(i)._replace(current=s.current)
 
 
-def lets_be_and_forgets(s: State, i: int) -> State:
-    return forgets_the_old_version(s, i) if s.upgraders[i].exclusive else s.let_be(i)
+def lets_be_and_forgets(s: State, i: int) -> Any:
+    return forgets_the_old_version(s, i) if s.upgraders[i].exclusive else EFFECTS["let_be"](s, i)
 
 
-def publishes_code_only(s: State, i: int) -> State:
-    t = s.publish(i)
-    return t._replace(current=Ref(t.current.code, s.current.manifest))
-
-
-def commits_code_only(s: State, i: int) -> State:
-    t = s.commit(i)
+def torn(s: State, t: State) -> State:
+    """`t`, but with the manifest of `s`."""
     return t._replace(current=Ref(t.current.code, s.current.manifest))
 
 
 SEEDED: Final[dict[int, Level]] = {
-    3: LEVEL.changed("reclaim", guard=lambda s, v: v != s.kept),
-    4: LEVEL.changed("time_out", effect=forgets_the_old_version)
-    .changed("strike", effect=forgets_the_old_version)
-    .changed("let_be", effect=lets_be_and_forgets),
-    5: LEVEL.changed("claim", guard=lambda s, _: not s.closed),
-    6: LEVEL.changed("publish", effect=publishes_code_only).changed("commit", effect=commits_code_only),
-    7: LEVEL.changed("cancel", effect=lambda s, i: s.cancel(i)._replace(book=s.book)),
-    8: LEVEL.changed("fail", effect=lambda s, i: s.part(i).booked(failures=1)._replace(phase="ACTIVE")),
+    3: edited(LEVEL, "not kept, not inside", "not kept"),
+    4: with_effects(LEVEL, roll_back=forgets_the_old_version, let_be=lets_be_and_forgets),
+    5: edited(LEVEL, "not owned, not closed  may   claims", "not closed  may   claims"),
+    6: with_effects(LEVEL, publish=lambda s, i: torn(s, s.publish(i)), commit=lambda s, i: torn(s, s.commit(i))),
+    7: with_effects(LEVEL, cancel=lambda s, i: s.cancel(i)._replace(cancelled=s.cancelled)),
+    8: with_effects(LEVEL, fail=lambda s, i: s.part(i).tally("failures")._replace(phase="ACTIVE")),
 }
 """By the number of the property that must find it, which is the value of SEEDED in Promela."""
 
@@ -150,7 +145,7 @@ SEEDED: Final[dict[int, Level]] = {
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seeded", SEEDED, ids=lambda seeded: f"S{seeded}")
 def test_both_find_a_seeded_error_after_as_many_steps(spin: Spin, seeded: int, tmp_path: Path) -> None:
-    ours = explore(SEEDED[seeded], LEVEL.initial(**SMALL._asdict())).failure
+    ours = Exploration(SEEDED[seeded], LEVEL.initial(**SMALL._asdict())).failure
     assert ours
     assert ours.what.split()[0] == f"S{seeded}"
 

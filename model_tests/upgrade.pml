@@ -181,7 +181,7 @@ end_outside:
     fi;
 at_the_gate:
     if
-    :: d_step { !is_closed && (!gate_shut || passes[C]) -> enter(C); must_hold() } goto inside
+    :: d_step { !is_closed && (!gate_shut || (passes[C] && phase == DRAINING)) -> enter(C); must_hold() } goto inside
     :: d_step { is_closed -> held[C] = false; passes[C] = false; must_hold() } goto end_outside
     fi;
 inside:
