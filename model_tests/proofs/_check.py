@@ -1,7 +1,4 @@
-"""Runs CrossHair over the contracts of a module and prints its verdicts: `python -m proofs._check SECONDS MODULE`.
-
-A process of its own, since CrossHair traces Python, and so does who measures coverage.
-"""
+"""Runs CrossHair over the contracts of a module and prints its verdicts: `python -m proofs._check SECONDS MODULE`."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from proofs import admission, upgrade
+from proofs import admission
 from proofs._logic import among, no
-from proofs.upgrade import At, Counted, Phase, Place, Ref, as_before, early, invariant, keeps, same, undecided
+from proofs.upgrade import At, Counted, Phase, Place, Ref, as_before, early, invariant, keeps, undecided
 from proofs.upgrade_effects import book, drop, forget, leave, part, restore, swap
 
 # Steps -----------------------------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ def roll_back_and_stay(s: Counted) -> Counted:
     """
     pre: invariant(s)
     pre: s.place == Place.DRAINING
-    post: as_before(_) & same(_.before, s.before) & (_.phase == Phase.ROLLED_BACK)
+    post: as_before(_) & (_.phase == Phase.ROLLED_BACK)
     """
     return restore(s)._replace(current=s.current)
 
@@ -128,27 +128,6 @@ def restore_without_the_lock(s: admission.Counted) -> admission.Counted:
     post: admission.keeps(s, _)
     """
     return s._replace(at=admission.At.LIVE, free=s.free + 1, gathered=s.gathered - 1)
-
-
-# Invariants ------------------------------------------------------------------------------------------------
-
-
-def forgetful(s: Counted) -> bool:
-    """The invariant, but for what an attempt remembers."""
-    return (
-        upgrade.counts(s) & upgrade.owned(s) & upgrade.in_step(s) & upgrade.gated(s) & upgrade.booked(s)
-        & upgrade.whole(s) & upgrade.placed(s) & upgrade.entered(s)
-    )  # fmt: skip
-
-
-def strike_with_a_weaker_invariant(s: Counted) -> Counted:
-    """
-    pre: forgetful(s)
-    pre: (s.place >= Place.SWAPPING) & (s.place <= Place.READY) & undecided(s)
-    post: forgetful(_)
-    post: as_before(_)
-    """
-    return restore(s)
 
 
 # Contracts -------------------------------------------------------------------------------------------------

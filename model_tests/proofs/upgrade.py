@@ -209,12 +209,13 @@ def stay(s: Counted, t: Counted) -> bool:
 
 
 def keeps(s: Counted, t: Counted) -> bool:
-    """S1, S3. Nobody leaves, no version is interrupted, and one that is reclaimed remains so."""
+    """S1, S3, S4. Nobody leaves, no version is interrupted, one that is reclaimed remains so, and so does history."""
     return (
         stay(s, t)
         & implies(t.interrupted, s.interrupted)
         & implies(s.at == At.RECLAIMED, t.at == At.RECLAIMED)
-    )  # fmt: skip
+        & same(t.before, s.before)
+    )
 
 
 def as_before(s: Counted) -> bool:

