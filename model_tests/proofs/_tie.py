@@ -31,7 +31,7 @@ class View(NamedTuple):
     here: frozenset[str]
     """Steps that happen to one version: possible exactly if they are, in the view of some version, `here`."""
     unseen: frozenset[str]
-    """Steps that change nothing in any view."""
+    """Steps that may change nothing in a view: they happen to another version, or to nobody it knows of."""
     wider: Mapping[str, str]
     """Ways of steps that the abstraction has more often than the specification, with the reason. That is safe: what
     is proved is proved of more than there is."""
@@ -125,7 +125,7 @@ class Comparison:
                 self.agreed.add((a, edge.name, b))
                 ways = can.leads.get(edge.name, {}).get(b, [])
                 self.done.update(ways)
-                if not ways and not (a == b and edge.name in self.view.here | self.view.unseen):
+                if not ways and not (a == b and edge.name in self.view.unseen):
                     raise Different(f"{edge.name}: done by the specification only, seen from version {v} in {state}")
         for name, targets in can.needed.items():
             if (name in names or name not in self.view.every) and not targets <= reached[name]:

@@ -33,6 +33,7 @@ def claims(module: ModuleType) -> dict[str, Callable[[Any], bool]]:
     return {name.upper(): claim for name, claim in functions(module).items()}
 
 
+ONE = frozenset({"pass_by", "heed", "take", "miss", "release", "leave", "notice", "reclaim"})
 STEPS = functions(admission_steps)
 OTHERS = "of those who have nothing to do with the watched version, only the number of who waits is seen"
 ORDER = "who is first in the queue, and whether the gate lets it pass, is not seen"
@@ -46,7 +47,7 @@ UPGRADE = View(
     ways=all_ways(upgrade_steps, upgrade_ends),
     every=frozenset({"see_drained", "return_closed"}),
     here=frozenset({"offer", "trap", "reclaim", "recycle"}),
-    unseen=frozenset(),
+    unseen=frozenset({"reclaim", "recycle"}),
     wider={
         "offer(here=False)": "whether another version is fresh is not seen",
         "offer(here=True)": "whether another fresh version is offered instead is not seen",
@@ -60,8 +61,8 @@ ADMISSION = View(
     claims=claims(admission_claims),
     ways=all_ways(admission_steps, admission_operator),
     every=frozenset({"commit", "restore", "reinstate", "gather", "return_closed"}),
-    here=frozenset({"pass_by", "heed", "take", "miss", "release", "leave", "notice", "reclaim"}),
-    unseen=frozenset({"lose_patience", "find_closed"}),
+    here=ONE,
+    unseen=ONE | {"lose_patience", "find_closed"},
     wider={
         **dict.fromkeys(["look_up()", "report()", "enqueue()", "look_again(here=False)"], OTHERS),
         **{str(way): OTHERS for way in ways(STEPS["quit_queue"]) if not way.chosen["here"]},
