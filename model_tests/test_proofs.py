@@ -81,6 +81,7 @@ def crosshair() -> Iterator[dict[ModuleType, Future[Any]]]:
     with ThreadPoolExecutor(PROCESSES) as pool:
         checks = {module: pool.submit(run, module) for module in (*STEPS, *CLAIMS, broken)}
         yield {**checks, **{level: pool.submit(weaken, level) for level in LEVELS}}
+        pool.shutdown(cancel_futures=True)  # those that no chosen test has asked for
 
 
 def name_of(value: ModuleType | FunctionType) -> str:

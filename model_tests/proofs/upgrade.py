@@ -220,8 +220,4 @@ def keeps(s: Counted, t: Counted) -> bool:
 
 def as_before(s: Counted) -> bool:
     """S4. Version, code and manifest are those before the attempt, and calls are let in."""
-    return (
-        same(s.current, s.before)
-        & no(s.shut)
-        & implies(s.current.code, (s.at == At.LIVE) & no(s.interrupted))
-    )  # fmt: skip
+    return same(s.current, s.before) & no(s.shut) & implies(s.current.code, (s.at == At.LIVE) & no(s.interrupted))
