@@ -1,0 +1,45 @@
+"""A state of the admission level as seen from one of its versions; the only place where both records are known."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hotswap_spec import admission as spec
+from proofs.admission import At, Counted, Operator, Settler
+
+
+def alpha(s: spec.State, v: int) -> Counted:
+    """State `s` of the specification as seen from version `v`."""
+    version, operator, settler = s.versions[v], s.operators[0], s.settlers[0]
+    read = Counter(one.at for one in s.callers if one.seen == v)
+    own = Counter(one.at for one in s.callers if one.lease == v)
+    closers = [one.at for one in s.closers]
+    return Counted(
+        *(s.size, s.locked, s.shut, s.closed),
+        ahead=v - s.newest,
+        unused=len(s.versions) - s.newest - 1,
+        at=getattr(At, version.at.upper()),
+        free=version.free,
+        gathered=version.gathered,
+        attention=version.attention,
+        current=s.current == v,
+        kept=s.kept == v,
+        seen=read["seen"],
+        cleared=read["cleared"],
+        inside=own["inside"],
+        left=read["left"],
+        looking=own["looking"],
+        woken=own["woken"],
+        served=own["served"],
+        refused=own["refused"],
+        quitting=own["quitting"],
+        waiting=sum(one.place > 0 for one in s.callers),
+        operator=getattr(Operator, operator.at.upper()),
+        old=operator.old == v,
+        exclusive=operator.exclusive,
+        settler=getattr(Settler, settler.at.upper()),
+        gathering=settler.version == v,
+        closers=closers.count("ready"),
+        closing=closers.count("closing"),
+        draining=closers.count("drain"),
+    )
