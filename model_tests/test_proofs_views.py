@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from hotswap_spec import admission, upgrade
+from hotswap_spec._model import Level
+from mutants import edited, with_effects
 from proofs import admission_steps, upgrade_steps
 from proofs import upgrade as counted
 from proofs._tie import Comparison, Different, View, reachable
@@ -57,7 +59,7 @@ def test_and_so_at_larger_bounds(level: str, bounds: dict[str, Any]) -> None:
 def test_every_step_of_the_specification_is_in_the_abstraction(level: str) -> None:
     view = VIEWS[level]
     steps = {way.name for way in view.ways}
-    assert steps | view.unseen == {one.row.name for one in view.level.transitions}
+    assert steps | view.unseen == {row.name for row in view.level.rows}
 
 
 @pytest.mark.parametrize("level", VIEWS)
@@ -78,8 +80,8 @@ def test_the_first_state_is_that_of_the_proofs() -> None:
 # The claims are the specification's own: where one of its steps is broken, both see it in the same states. ---
 
 
-def roll_back_and_stay(s: upgrade.State, i: int) -> upgrade.State:
-    return s.time_out(i)._replace(current=s.current)
+UPGRADES, ADMISSIONS = UPGRADE.level, ADMISSION.level
+IDLE_OFFER = edited(UPGRADES, "offer                 prepared ", "offer                 preparing ")
 
 
 def publish_a_torn_one(s: upgrade.State, i: int) -> upgrade.State:
@@ -87,37 +89,24 @@ def publish_a_torn_one(s: upgrade.State, i: int) -> upgrade.State:
     return s.publish(i)._replace(current=upgrade.Ref(me.new.code, me.old.manifest))
 
 
-def fail_and_keep_the_candidate(s: upgrade.State, i: int) -> upgrade.State:
-    return s.part(i).booked(failures=1)._replace(phase="ACTIVE")
-
-
-def cancel_and_not_count_it(s: upgrade.State, i: int) -> upgrade.State:
-    return s.cancel(i)._replace(book=s.book)
-
-
-def take_and_leave_it_there(s: admission.State, i: int) -> admission.State:
-    return s.take(i)._replace(versions=s.versions)
-
-
-def drop_nothing(s: admission.State, i: int) -> admission.State:
-    return s.drop_candidate(i)._replace(versions=s.versions)
-
-
 @pytest.mark.parametrize(
-    ("view", "claim", "step", "broken"),
+    ("view", "claim", "level"),
     [
-        (UPGRADE, "S3", "reclaim", {"guard": lambda s, v: v != s.kept}),
-        (UPGRADE, "S4", "time_out", {"effect": roll_back_and_stay}),
-        (UPGRADE, "S5", "claim", {"guard": lambda s, i: not s.closed}),
-        (UPGRADE, "S6", "publish", {"effect": publish_a_torn_one}),
-        (UPGRADE, "S7", "cancel", {"effect": cancel_and_not_count_it}),
-        (UPGRADE, "S8", "fail", {"effect": fail_and_keep_the_candidate}),
-        (ADMISSION, "S3", "take", {"effect": take_and_leave_it_there}),
-        (ADMISSION, "S8", "drop_candidate", {"effect": drop_nothing}),
+        (UPGRADE, "S3", edited(UPGRADES, "not kept, not inside", "not kept")),
+        (UPGRADE, "S4", with_effects(UPGRADES, roll_back=lambda s, i: s.roll_back(i)._replace(current=s.current))),
+        (UPGRADE, "S5", edited(UPGRADES, "not owned, not closed  may   claims", "not closed  may   claims")),
+        (UPGRADE, "S6", with_effects(UPGRADES, publish=publish_a_torn_one)),
+        (UPGRADE, "S7", with_effects(UPGRADES, cancel=lambda s, i: s.cancel(i)._replace(cancelled=s.cancelled))),
+        (UPGRADE, "S8", with_effects(UPGRADES, fail=lambda s, i: s.part(i).tally("failures")._replace(phase="ACTIVE"))),
+        (ADMISSION, "S3", with_effects(ADMISSIONS, take=lambda s, i: s.go("callers", i, lease=s.callers[i].seen))),
+        (
+            ADMISSION,
+            "S8",
+            with_effects(ADMISSIONS, drop_candidate=lambda s, i: s._replace(kept=-1).open_gate().settle()),
+        ),
     ],
 )
-def test_a_claim_is_the_specifications_own(view: View, claim: str, step: str, broken: dict[str, Any]) -> None:
-    level = view.level.changed(step, **broken)
+def test_a_claim_is_the_specifications_own(view: View, claim: str, level: Level) -> None:
     said = [holds for name, holds in level.always.items() if name.startswith(claim)]
     for bounds in BOUNDS[level.name]:
         for state, _ in reachable(level, level.initial(**bounds)):
@@ -180,8 +169,8 @@ def too_strong(s: counted.Counted) -> bool:
         ),
         (without(ADMISSION, "time_out"), "time_out: done by the specification only"),
         (able(ADMISSION, "take", can=lambda s: s.cleared > 0), "take: done by the abstraction only"),
-        (UPGRADE._replace(level=UPGRADE.level.changed("offer", effect=lambda s, i: s)), "offer: done by the spec"),
-        (ADMISSION._replace(level=ADMISSION.level.changed("take", guard=lambda s, i: True)), "take: done by the spec"),
+        (UPGRADE._replace(level=with_effects(IDLE_OFFER, offer=lambda s, i: s)), "offer: done by the spec"),
+        (ADMISSION._replace(level=edited(ADMISSIONS, "   lease free  ", "   -  ")), "take: done by the spec"),
     ],
 )
 def test_a_difference_is_found(view: View, says: str) -> None:

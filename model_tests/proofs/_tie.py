@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from hotswap_spec._explore import Program
 from hotswap_spec._model import Level
 from proofs._contracts import Way
 
@@ -44,11 +43,10 @@ class Edge(NamedTuple):
 
 def reachable(level: Level, start: Any) -> Iterator[tuple[Any, list[Edge]]]:
     """Every reachable state with its steps; of states that differ in who of equals is which, one."""
-    program = Program(level, start._fields, symmetry=True)
-    start = program.canonical(start)
+    start = level.canonical(start)
     seen, waiting = {start}, [start]
     for state in waiting:
-        edges = [Edge(one.transition.row.name, program.canonical(one.state)) for one in program.steps(state)]
+        edges = [Edge(row.name, level.canonical(to)) for row, _, to in level.next(state)]
         yield state, edges
         for edge in edges:
             if edge.to not in seen:

@@ -49,7 +49,7 @@ class Counted(NamedTuple):
     woken: int
     served: int
     refused: int
-    quitting: int
+    entering: int
     # all callers
     waiting: int  # for a lease, in the queue
     # others
@@ -64,7 +64,7 @@ class Counted(NamedTuple):
 
 
 def leased(s: Counted) -> int:
-    return s.inside + s.looking + s.woken + s.served + s.refused + s.quitting
+    return s.inside + s.looking + s.woken + s.served + s.refused + s.entering
 
 
 def upgrading(s: Counted) -> bool:
@@ -85,7 +85,7 @@ def counts(s: Counted) -> bool:
     return (
         (s.size >= 0) & (s.unused >= 0) & (s.free >= 0) & (s.gathered >= 0)
         & (s.seen >= 0) & (s.cleared >= 0) & (s.inside >= 0) & (s.left >= 0)
-        & (s.looking >= 0) & (s.woken >= 0) & (s.served >= 0) & (s.refused >= 0) & (s.quitting >= 0)
+        & (s.looking >= 0) & (s.woken >= 0) & (s.served >= 0) & (s.refused >= 0) & (s.entering >= 0)
         & (s.waiting >= 0) & (s.closers >= 0) & (s.closing >= 0) & (s.draining >= 0)
     )  # fmt: skip
 
@@ -104,7 +104,7 @@ def locked(s: Counted) -> bool:
         & from_to(s.settler, Settler.IDLE, Settler.UNMARK)
         & (s.locked == ((s.settler != Settler.IDLE) | alone(s)))
         & implies(alone(s), s.settler == Settler.IDLE)
-        & implies(ending | (s.looking + s.quitting + s.closing > 0), s.settler != Settler.IDLE)
+        & implies(ending | (s.looking + s.entering + s.closing > 0), s.settler != Settler.IDLE)
         & implies(s.gathering, (s.settler == Settler.GATHER) & (s.at == At.RETIRED))
     )
 

@@ -11,7 +11,7 @@ from proofs.admission import At, Counted, Operator, Settler, invariant, keeps, l
 
 ZERO = (
     *("gathered", "seen", "cleared", "inside", "left"),
-    *("looking", "woken", "served", "refused", "quitting"),
+    *("looking", "woken", "served", "refused", "entering"),
     *("waiting", "closing", "draining"),
 )
 
@@ -158,19 +158,30 @@ def look_again(s: Counted, here: bool) -> Counted:
     return settle(s._replace(woken=s.woken - here, looking=s.looking + here))
 
 
-def quit_queue(s: Counted, here: bool, refused: bool, waits: bool) -> Counted:
+def enter(s: Counted, here: bool, refused: bool) -> Counted:
     """
-    `refused`: after it was told so, yet a lease came before it had left. `waits`: it has a place and no lease.
+    `refused`: after it was told so, yet a lease came before it had left.
 
     pre: invariant(s)
-    pre: implies(refused, here) & no(here & waits)
-    pre: no(s.locked) & implies(waits, s.waiting > 0)
-    pre: implies(here, (refused & (s.refused > 0)) | (no(refused) & (s.served > 0)))
+    pre: implies(refused, here)
+    pre: no(s.locked) & implies(here, (refused & (s.refused > 0)) | (no(refused) & (s.served > 0)))
     post: invariant(_)
     post: keeps(s, _)
     """
     s = s._replace(served=s.served - (here & no(refused)), refused=s.refused - refused)
-    return settle(s._replace(quitting=s.quitting + here, waiting=s.waiting - waits))
+    return settle(s._replace(entering=s.entering + here))
+
+
+def quit_queue(s: Counted, waits: bool) -> Counted:
+    """
+    `waits`: it has a place in the queue.
+
+    pre: invariant(s)
+    pre: no(s.locked) & implies(waits, s.waiting > 0)
+    post: invariant(_)
+    post: keeps(s, _)
+    """
+    return settle(s._replace(waiting=s.waiting - waits))
 
 
 # The settler -----------------------------------------------------------------------------------------------
@@ -253,7 +264,7 @@ def unmark(s: Counted, drained: bool) -> Counted:
     """
     waits = s.shut | (s.waiting > 0) | (s.at != At.LIVE)
     s = s._replace(attention=waits if s.current else s.attention, locked=False, settler=Settler.IDLE)
-    s = s._replace(served=s.served + s.looking, looking=0, inside=s.inside + s.quitting, quitting=0)
+    s = s._replace(served=s.served + s.looking, looking=0, inside=s.inside + s.entering, entering=0)
     s = s._replace(draining=s.draining + s.closing, closing=0)
     if s.operator == Operator.CHECKING:
         empty = drained | (s.old & (s.at == At.DRAINED))

@@ -10,12 +10,12 @@ from proofs.admission import At, Counted, Operator, Settler
 
 def alpha(s: spec.State, v: int) -> Counted:
     """State `s` of the specification as seen from version `v`."""
-    version, operator, settler = s.versions[v], s.operators[0], s.settlers[0]
+    version, operator, lock = s.versions[v], s.operators[0], s.locks[0]
     read = Counter(one.at for one in s.callers if one.seen == v)
     own = Counter(one.at for one in s.callers if one.lease == v)
     closers = [one.at for one in s.closers]
     return Counted(
-        *(s.size, s.locked, s.shut, s.closed),
+        *(s.size, lock.at != "free", s.shut, s.closed),
         ahead=v - s.newest,
         unused=len(s.versions) - s.newest - 1,
         at=getattr(At, version.at.upper()),
@@ -32,13 +32,13 @@ def alpha(s: spec.State, v: int) -> Counted:
         woken=own["woken"],
         served=own["served"],
         refused=own["refused"],
-        quitting=own["quitting"],
+        entering=own["entering"],
         waiting=sum(one.place > 0 for one in s.callers),
         operator=getattr(Operator, operator.at.upper()),
-        old=operator.old == v,
+        old=operator.version == v,
         exclusive=operator.exclusive,
-        settler=getattr(Settler, settler.at.upper()),
-        gathering=settler.version == v,
+        settler=getattr(Settler, lock.at.upper()) if lock.at not in ("free", "held") else Settler.IDLE,
+        gathering=lock.version == v,
         closers=closers.count("ready"),
         closing=closers.count("closing"),
         draining=closers.count("drain"),

@@ -196,8 +196,14 @@ def entered(s: Counted) -> bool:
     return implies(s.inside > 0, among(s.at, At.LIVE, At.RETIRED))
 
 
+def parted(s: Counted) -> bool:
+    """S2. When an EXCLUSIVE upgrade is ready to commit, nobody is inside the old version, and nobody gets in."""
+    return implies((s.place == Place.READY) & s.exclusive & s.old.code, s.inside == 0)
+
+
 def invariant(s: Counted) -> bool:
-    return counts(s) & owned(s) & in_step(s) & gated(s) & booked(s) & whole(s) & remembered(s) & placed(s) & entered(s)
+    once = counts(s) & owned(s) & in_step(s) & gated(s) & booked(s)
+    return once & whole(s) & remembered(s) & placed(s) & entered(s) & parted(s)
 
 
 # What a step keeps -----------------------------------------------------------------------------------------

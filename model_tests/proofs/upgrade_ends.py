@@ -112,6 +112,7 @@ def commit(s: Counted) -> Counted:
     pre: s.place == Place.READY
     post: invariant(_)
     post: keeps(s, _)
+    post: implies(s.exclusive & s.old.code, _.inside == 0)
     """
     return decide(s)
 

@@ -73,7 +73,7 @@ def hold(s: Counted) -> Counted:
 def let_in(s: Counted) -> Counted:
     """
     pre: invariant(s)
-    pre: no(s.closed) & (s.passing > 0)
+    pre: no(s.closed) & (s.passing > 0) & implies(s.shut, s.phase == Phase.DRAINING)
     post: invariant(_)
     post: keeps(s, _)
     """

@@ -19,7 +19,7 @@ def alpha(s: spec.State, v: int) -> Counted:
     place = "away" if mine.at in ("idle", "done") else mine.at
     closers = [one.at for one in s.closers]
     return Counted(
-        *(getattr(Phase, s.phase), s.shut, s.closed, s.endless, *s.book),
+        *(getattr(Phase, s.phase), s.shut, s.closed, s.endless, s.attempts, s.successes, s.failures, s.cancelled),
         *(getattr(At, s.versions[v].at.upper()), s.versions[v].interrupted, s.kept == v, ref(s.current), ref(s.before)),
         outside=sum(one.at == "outside" for one in s.callers),
         held=held.count(False),

@@ -65,7 +65,11 @@ ADMISSION = View(
     unseen=ONE | {"lose_patience", "find_closed"},
     wider={
         **dict.fromkeys(["look_up()", "report()", "enqueue()", "look_again(here=False)"], OTHERS),
-        **{str(way): OTHERS for way in ways(STEPS["quit_queue"]) if not way.chosen["here"]},
+        **{
+            str(way): OTHERS
+            for way in (*ways(STEPS["enter"]), *ways(STEPS["quit_queue"]))
+            if not way.chosen.get("here")
+        },
         **{str(way): ORDER for way in ways(STEPS["serve"])},
         **{str(way): ORDER for way in ways(STEPS["serve_no_more"])},
         **{str(way): FIRST for way in ways(STEPS["gather_no_more"])},
