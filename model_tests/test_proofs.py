@@ -1,4 +1,4 @@
-"""S1, S3 to S7, and of S2 that EXCLUSIVE runs one version at a time, are proved for any number of callers, upgraders, versions and instances.
+"""S1, S3 to S7, and of S2 that EXCLUSIVE runs one version at a time, are proved for any number of everything.
 
 CrossHair must confirm every postcondition of every contract in `proofs/`. Whatever else it says, or if it says
 nothing, is a failure.

@@ -67,7 +67,7 @@ class Exploration:
                 if number.setdefault(target, len(number)) == len(self.states):
                     self.states.append(target)
                     self.came.append(n)
-            if stuck and any(thread[0] not in rest for k, _ in self.level.program for thread in state[k]):
+            if stuck and rest and any(thread[0] not in rest for k, _ in self.level.program for thread in state[k]):
                 yield Failure("no deadlock: who is on the way can go on", start, self.path(n))
             if n % 10_000 == 0:
                 progress(n)

@@ -23,7 +23,9 @@ class Fairness:
     """What is asked of a run through the states of a live exploration, and whether it can be."""
 
     def __init__(self, level: Level, start: Any) -> None:
-        alone = replace(level, always={}, sometimes={}, steps={}, symmetric=())  # symmetry is wrong for leads-to
+        alone = replace(
+            level, always={}, sometimes={}, steps={}, rest="", symmetric=()
+        )  # symmetry is wrong for leads-to
         self.found = Exploration(alone, start)
         number = {state: n for n, state in enumerate(self.found.states)}
         self.steps = [[(row, i, number[to]) for row, i, to in level.next(state)] for state in number]
@@ -105,6 +107,5 @@ def counterexample(level: Level, what: str) -> Failure | None:
     claim: Any = level.refuted.get(what) or (lambda state: not level.sometimes[what](state))
     if isinstance(claim, tuple):
         return next(iter(leads_to(level, level.initial(**level.bounds["live"][0]), {what: claim})), None)
-    rest = " ".join([level.rest, *(f"{row.at} {row.to}" for row in level.rows)])
-    only = replace(level, always={what: claim}, sometimes={}, steps={}, rest=rest)
+    only = replace(level, always={what: claim}, sometimes={}, steps={}, rest="")
     return Exploration(only, level.initial(**level.bounds["small"][0])).failure

@@ -22,8 +22,7 @@ S = TypeVar("S", bound=tuple[Any, ...])
 Guard = Callable[[Any, int], bool]
 Effect = Callable[[Any, int], Any]
 Holds = Callable[[Any], bool]
-LeadsTo = tuple[Holds, Holds]
-"""Whenever the first holds, the second holds then or later."""
+LeadsTo = tuple[Holds, Holds]  # whenever the first holds, the second holds then or later
 Row = namedtuple("Row", "who at name does to when fair says")  # noqa: PYI024  one line is easier to read
 """A line of a table; `at` has several places if the step is the same there, and `to` if it depends."""
 Step = tuple[Row, int, Any]
@@ -41,7 +40,7 @@ class Level:
     effects: dict[str, Effect]
     initial: Callable[..., Any]
     bounds: Mapping[str, tuple[dict[str, Any], int]]  # what `initial` takes; how many states, symmetric ones once
-    rest: str  # places where a thread may stay for good; if nobody must move and one is elsewhere: deadlock
+    rest: str  # where a thread may stay for good; if nobody must move and one is elsewhere: deadlock. Empty: anywhere
     always: dict[str, Any]
     sometimes: dict[str, Any]  # none of `always` holds only because nothing happens
     steps: Mapping[str, Callable[[Any, str, Any], bool]]  # of the state before, the step's name, the state after

@@ -17,46 +17,45 @@ from hotswap_spec._model import Effect, Guard, go
 
 TABLE = """
 caller
-  outside   look_up        seen       calls left            may   begins a call: reads what is current
-  seen      pass_by        cleared    not attention         must  sees that nobody waits
-  seen      heed (forget)  unserved   attention             must  sees that somebody waits
-  cleared   take           inside     lease free            must  takes a lease: it is admitted
-  cleared   miss (forget)  unserved   not lease free        must  finds no lease
-  inside    release        left       -                     must  ends its call; the lease goes home
-  left      leave (forget)  outside    not attention         must  sees that nobody waits
-  left      notice (forget)  noticed    attention             must  sees that somebody waits
-  noticed   report (settle)  reporting  unlocked              must  settles for those who wait
-  unserved  enqueue        looking    unlocked, not closed  must  takes the last place in the queue
-  unserved  find_closed    refused    unlocked, closed      must  is refused: the plugin is closed
-  parked    lose_patience  refused    -                     may   has waited for its queue timeout
+  outside   look_up              seen       calls left            may   begins a call: reads which version is current
+  seen      pass_by              cleared    not attention         must  sees that nobody waits
+  seen      heed (forget)        unserved   attention             must  sees that somebody waits
+  cleared   take                 inside     lease free            must  takes a lease: it is admitted
+  cleared   miss (forget)        unserved   not lease free        must  finds no lease
+  inside    release              left       -                     must  ends its call; the lease goes home
+  left      leave (forget)       outside    not attention         must  sees that nobody waits
+  left      notice (forget)      noticed    attention             must  sees that somebody waits
+  noticed   report (settle)      reporting  unlocked              must  settles for those who wait
+  unserved  enqueue              looking    unlocked, not closed  must  takes the last place in the queue
+  unserved  find_closed          refused    unlocked, closed      must  is refused: the plugin is closed
+  parked    lose_patience        refused    -                     may   has waited for its queue timeout
   woken     look_again (settle)  looking    unlocked              must  looks whether it was served
-  served    enter          entering   unlocked              must  goes on with its lease
-  refused   quit_queue     quitting   unlocked, not leased   must  leaves the queue
-  refused   enter          entering   unlocked, leased      must  was served while it gave up: goes on
+  refused   quit_queue           quitting   unlocked, not leased  must  leaves the queue
+  served refused  enter          entering   unlocked, leased      must  goes on with its lease, also if it had given up
 operator
-  rest          publish         publishing  unlocked, not closed, more  may   makes the next version current
-  publishing    retire          retiring    -                           must  retires the old version
-  rest          shut_gate       retiring    unlocked, not closed, more  may   shuts the gate; retires
+  rest          publish               publishing  unlocked, not closed, more  may   makes the next version current
+  publishing    retire                retiring    -                           must  retires the old version
+  rest          shut_gate             retiring    unlocked, not closed, more  may   shuts the gate; retires
   drain         check_drain (settle)  checking    unlocked, not closed        must  looks whether the old is empty
-  parked        time_out        decide      -                           may   has waited for the drain timeout
-  decide        commit          finishing   unlocked, not closed, may commit  must  commits
-  decide        roll_back       restoring   unlocked, not closed        must  rolls back: the old is live
-  restoring     restore         restoring   gathered                    must  gives the old one a lease back
-  restoring     reinstate       reverting   not gathered                must  makes the old version current
-  reverting     drop_candidate  finishing   -                           must  retires the new one, opens the gate
-  drain decide  yield_to_close  rest        unlocked, closed            must  finds the plugin closed
+  parked        time_out              decide      -                           may   has waited for the drain timeout
+  decide        commit                finishing   unlocked, not closed, may commit  must  commits
+  decide        roll_back             restoring   unlocked, not closed        must  rolls back: the old is live
+  restoring     restore               restoring   gathered                    must  gives the old version a lease back
+  restoring     reinstate             reverting   not gathered                must  makes the old version current
+  reverting     drop_candidate        finishing   -                           must  retires the new one, opens the gate
+  drain decide  yield_to_close        rest        unlocked, closed            must  finds the plugin closed
 closer
-  ready  close          closing  unlocked      may   closes; retires all
+  ready  close          closing  unlocked      may   closes the plugin, and retires every version
   drain  return_closed  closed   nothing left  must  returns: nothing runs
 version
   drained  reclaim  reclaimed  unlocked, not kept  must  is reclaimed
 lock
-  mark    mark            serve          -              must  marks the current if somebody waits
+  mark    mark            serve          -              must  marks the current version if somebody waits
   serve   serve           serve          can_serve      must  gives a lease to who waits longest
-  serve   serve_no_more   gather unmark  not can_serve  must  can_serve nobody more
+  serve   serve_no_more   gather unmark  not can_serve  must  can serve nobody more
   gather  gather          gather         one home       must  gathers a lease of a retired version
   gather  gather_no_more  gather unmark  not one home   must  finds no more
-  unmark  unmark          free           -              must  takes the mark away, and unlocks
+  unmark  unmark          free           -              must  takes the mark away if it can, and unlocks
 """
 NONE = -1
 ON = {"entering": "inside", "retiring": "drain", "closing": "drain", "finishing": "rest"}

@@ -12,11 +12,11 @@ from hotswap_spec._model import Effect, Guard, Level, changed, go
 
 TABLE = """
 registrar
-  ready   take                making  name free              may   takes the name
-  ready   be_refused          done    not name free          may   is told AlreadyRegistered or PluginClosed
-  making  fail                done    -                      may   fails: the name is free again
-  making  list                done    not closed             must  lists its plugin
-  making  find_closed (fail)  done    closed                 must  finds the manager closed
+  ready   take                making  name free      may   takes the name, to register a plugin
+  ready   be_refused          done    not name free  may   is told AlreadyRegistered or PluginClosed
+  making  fail                done    -              may   fails to make the plugin: the name is free again
+  making  list                done    not closed     must  lists its plugin
+  making  find_closed (fail)  done    closed         must  finds the manager closed
 user
   outside  get        holding  listed      may   gets a handle
   holding  call       inside   serves      may   calls and is admitted
@@ -24,16 +24,16 @@ user
   inside   end        holding  -           must  ends its call, and keeps the handle
   holding  forget     outside  -           may   forgets the handle
 upgrader
-  ready      upgrade  upgrading  listed, not upgrades   may   finds the plugin and upgrades it
-  upgrading  succeed  done       goes on      must  is done upgrading
-  upgrading  lose     done       not goes on  must  is told PluginClosed
+  ready      upgrade  upgrading  listed, not upgrades  may   finds the plugin and upgrades it
+  upgrading  succeed  done       goes on               must  is done upgrading
+  upgrading  lose     done       not goes on           must  is told PluginClosed
 remover
   ready     find    finding        listed       may   is to unregister: finds the plugin
   finding   close   closing        -            must  closes the plugin: nothing more is admitted
   closing   delete  done shutting  mine closed  must  has unregistered it: the name is free
   idle      shut    shutting       -            may   closes the manager
   shutting  find    finding        listed       must  finds a plugin to unregister
-  shutting  leave   done           not listed   must  returns: no plugin is left
+  shutting  leave   done           not listed   must  returns: the manager is closed, and has no plugin
 plugin
   closing  empty  closed  not calls  must  is drained and reclaimed
 """

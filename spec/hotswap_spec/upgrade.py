@@ -14,13 +14,13 @@ from hotswap_spec._model import Effect, Guard, go, put
 
 TABLE = """
 caller
-  outside  admit            inside   not shut, not closed  may    is admitted to the current one
+  outside  admit            inside   not shut, not closed  may    is admitted to the current version
   outside  hold             held     shut, not closed      may    is held at the gate
   held     let_in (admit)   inside   may pass, not closed  again  is let in
   held     turn_away (end)  outside  closed                must   is told PluginClosed
   inside   end              outside  -                     must   ends its call
   inside   trap (end)       outside  interrupted           must   is interrupted
-  inside   ask_inside       inside   -                     may    asks for an upgrade: refused
+  inside   ask_inside       inside   -                     may    asks for an upgrade from inside, is refused
 upgrader
   idle                claim                 preparing        not owned, not closed  may   claims the next upgrade
   idle                be_busy               idle done        owned                  may   is told Busy
@@ -28,7 +28,7 @@ upgrader
   preparing prepared  fail                  idle done        owns                   may   fails, gives up
   preparing prepared  find_lost (part)      idle done        not owns               must  learns that it is lost
   prepared            go_away (be_busy)     idle done        owns                   may   leaves it to anybody
-  prepared idle       overlap (begin)          swapping         may_begin              must  executes (OVERLAP)
+  prepared idle       overlap (begin)       swapping         may_begin              must  executes (OVERLAP)
   prepared idle       exclude               draining         may_begin              must  executes (EXCLUSIVE)
   swapping            publish               published        owns                   must  makes the new version current
   published           drain                 draining         owns                   must  waits for calls on the old one
@@ -40,14 +40,14 @@ upgrader
   ready               commit                committed        owns                   must  commits
   swapping published draining grace ready  strike (roll_back)  rolled_back  owns, undecided  may  is struck: rolls back
   swapping published draining grace ready committed rolled_back  find_closed (part)  idle done  closed  must  is lost
-  committed rolled_back  finish             idle done        owns                   must  is done; the next may_begin
+  committed rolled_back  finish             idle done        owns                   must  is done; the next may begin
 canceller
-  ready  cancel          ready done  preparing              may  cancels
-  ready  cancel_nothing  ready done  not owned, not closed  may  is told: nothing to cancel
-  ready  cancel_late (cancel_nothing)  ready done  owned, not preparing  may  is told Busy: too late
+  ready  cancel                        ready done  preparing              may  cancels
+  ready  cancel_nothing                ready done  not owned, not closed  may  is told: nothing to cancel
+  ready  cancel_late (cancel_nothing)  ready done  owned, not preparing   may  is told Busy: too late
 closer
-  ready               close          emptying   -      may   closes; retires all
-  emptying            interrupt_all  insisting  -      may   drain timeout: interrupts all
+  ready               close          emptying   -      may   closes the plugin, and retires every version
+  emptying            interrupt_all  insisting  -      may   has waited for the drain timeout: interrupts all
   emptying insisting  return_closed  closed     empty  must  returns: nothing runs
 version
   retired    reclaim  reclaimed  not kept, not inside  must  is reclaimed
