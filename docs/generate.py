@@ -75,7 +75,7 @@ def phases(changes: dict[str, list[Edge]]) -> str:
     rows = []
     for row in UPGRADE.rows:
         edges = [[edge for edge in changes[one] if edge[1] == row.name] for one in CUTOVERS]
-        ways = [f"{', '.join(here for here, *_ in one)} → {one[0][2]}" if one else "never" for one in edges]
+        ways = [f"{', '.join(here for here, *_ in one)} → {one[0][2]}" if one else "-" for one in edges]
         rows += [(f"`{row.name}`", row.who, row.says, *ways)] if any(edges) else []
     return table(f"step | who | what it means | {' | '.join(CUTOVERS)}", rows)
 
@@ -99,7 +99,7 @@ def refuted() -> str:
 
 
 def seed() -> str:
-    said, shortest = "## Defect {}\n\nExpected by {}: {}. Here, {}.\n\n{}", seed_protocol.counterexample
+    said, shortest = "## Defect {}\n\nExpected by {}: {}.\nHere, {}.\n\n{}", seed_protocol.counterexample
     found = [(n, what[:2], what[3:], ours, story(shortest(n))) for n, (what, ours) in seed_protocol.DEFECTS.items()]
     return "\n\n".join(said.format(*one) for one in found)
 

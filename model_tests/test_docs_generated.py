@@ -100,6 +100,13 @@ def test_the_guide_explains_each_step_of_the_story(made: dict[str, str]) -> None
     assert explained == steps
 
 
+def test_the_guide_quotes_properties_that_there_are() -> None:
+    guide = " ".join(written("spec.md").split())
+    quoted = {match.rstrip(".") for match in re.findall(r"[*\"]([SL]\d [^*\"]+)[*\"]", guide)}
+    assert len(quoted) >= 4
+    assert quoted <= {what for _, what in PROPERTIES}
+
+
 def test_the_guide_is_at_most_220_lines() -> None:
     assert len(written("spec.md").splitlines()) <= 220
 
