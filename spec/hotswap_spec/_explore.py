@@ -46,7 +46,7 @@ class Exploration:
 
     def _failures(self, progress: Callable[[int], object]) -> Iterator[Failure]:
         always, keeps, rest = self.level.always.items(), self.level.steps.items(), self.level.rest.split()
-        unseen, number, start = dict(self.level.sometimes), {self.states[0]: 0}, self.states[0]
+        unseen, number, start, done = dict(self.level.sometimes), {self.states[0]: 0}, self.states[0], self.done
         for n, state in enumerate(self.states):  # which grows meanwhile
             for what, holds in always:
                 if not holds(state):
@@ -59,11 +59,11 @@ class Exploration:
                 row, _, target = step
                 stuck = stuck and row.fair == "may"
                 self.edges += 1
-                self.done.add(row.name)
+                done.add(row.name)
                 for what, kept in keeps:
                     if not kept(state, row.name, target):
                         yield Failure(what, start, [*self.path(n), step])
-                target = self.level.canonical(target)
+                target = self.level.canonical(target, state)
                 if number.setdefault(target, len(number)) == len(self.states):
                     self.states.append(target)
                     self.came.append(n)

@@ -14,7 +14,7 @@ from itertools import chain, combinations
 from typing import Any
 
 from hotswap_spec._explore import Exploration, Failure
-from hotswap_spec._model import LeadsTo, Level, Step
+from hotswap_spec._model import Holds, LeadsTo, Level, Step
 
 Demand = tuple[str, int, str]  # of a thread: the step that happens again, by name; without a name, what it must do
 
@@ -34,9 +34,8 @@ class Fairness:
             for name in {"may": (), "must": ("",), "again": ("", row.name)}[row.fair]:
                 self.moves[row.who, i, name][n].append((row, i, m))
 
-    def check(self, what: str, claim: LeadsTo) -> Failure | None:
+    def check(self, what: str, cause: Holds, effect: Holds) -> Failure | None:
         """A fair run in which the cause is never followed by the effect; None if there is none."""
-        cause, effect = claim
         without = {n for n, state in enumerate(self.found.states) if not effect(state)}
         pending = reach([n for n in without if cause(self.found.states[n])], self.steps, without)
         again = [demand for demand in self.moves if demand[2]]
@@ -98,7 +97,7 @@ def trail(ways: dict[int, Step | None], there: Container[int]) -> tuple[int, lis
 def leads_to(level: Level, start: Any, claims: Mapping[str, LeadsTo]) -> list[Failure]:
     """The claims that do not hold, each with a fair run against it."""
     fairness = Fairness(level, start)
-    return [failure for what, claim in claims.items() if (failure := fairness.check(what, claim))]
+    return [failure for what, claim in claims.items() if (failure := fairness.check(what, *claim))]
 
 
 def counterexample(level: Level, what: str) -> Failure | None:

@@ -2,13 +2,13 @@
 
 A *state* is a NamedTuple. Its threads stand in fields that are tuples of records; the first field of such a record,
 `at`, is the place in its program where the thread is. A *table* says how threads go from place to place, one shared
-access a step: who it is, and then in each line where a thread must be, the step (and whose effect it has, if that is
-another's), where it goes, when it may, how it is scheduled, and what it means. A *guard* is a function of the state
-and the thread's number; `a, not b` is the guard a and the opposite of the guard b. An *effect* is what a step does
-beside moving its thread; where a step leads to one place or another, it moves the thread. Both are looked up by name,
-in the dictionary of those that are one line long, and then among the methods of the state. A step that is scheduled
-*may* need never happen; a thread that is never without a step it *must* do does one (weak fairness); a step that is
-possible *again* and again happens (strong fairness).
+access a step: who it is, and in each line where a thread must be, the step (and whose effect it has, if another's),
+where it goes, when it may, how it is scheduled, and what that means. A *guard* is a function of the state and the
+thread's number; `a, not b` is the guard a and the opposite of the guard b. An *effect* is what a step does beside
+moving its thread; where a step leads to one place or another, it moves the thread. Both are looked up by name, in the
+dictionary of those that are one line long, and then among the methods of the state. A step that is scheduled *may*
+need never happen; a thread that is never without a step it *must* do does one (weak fairness); a step that is possible
+*again* and again happens (strong fairness).
 """
 
 import re
@@ -82,27 +82,32 @@ class Level:
                     else:
                         yield row, i, effect(state, i)
 
-    def canonical(self, state: Any) -> Any:
-        """The one state that stands for all that differ only in which of interchangeable threads is which."""
+    def canonical(self, state: Any, before: Any = None) -> Any:
+        """The one state for all that differ only in which symmetric thread is which; `before`, if given, is one."""
         for name in self.symmetric:
-            if (in_order := tuple(sorted(group := getattr(state, name)))) != group:
+            group = getattr(state, name)
+            if (before is None or group is not getattr(before, name)) and (in_order := tuple(sorted(group))) != group:
                 state = state._replace(**{name: in_order})
         return state
 
 
 def moving(k: int, to: str, effect: Effect) -> Effect:
-    return effect if " " in to else lambda s, i: effect(put(s, k, put(s[k], i, put(s[k][i], 0, to))), i)
+    return effect if " " in to else lambda s, i: effect(put(s, k, (*s[k][:i], put(s[k][i], 0, to), *s[k][i + 1 :])), i)
 
 
-def put(items: S, i: int, item: Any) -> S:
-    """The same tuple with another item at `i`; faster than `_replace`."""
-    return tuple.__new__(type(items), (*items[:i], item, *items[i + 1 :]))
+def put(record: S, k: int, value: Any) -> S:
+    """The record with another value in field `k`."""
+    return tuple.__new__(type(record), (*record[:k], value, *record[k + 1 :]))
 
 
 def go(state: S, group: str, i: int, **change: Any) -> S:
-    """The state in which the record of thread `i` of a group has changed so."""
+    """The state in which the record of thread `i` of a group has changed so; twice as fast as `_replace`."""
     k = state._fields.index(group)  # type: ignore[attr-defined]
-    return put(state, k, put(state[k], i, state[k][i]._replace(**change)))
+    one = state[k][i]
+    new = tuple.__new__(type(one), map(change.pop, one._fields, one))
+    if change:
+        raise TypeError(f"{type(one).__name__} has no {', '.join(change)}")
+    return put(state, k, (*state[k][:i], new, *state[k][i + 1 :]))
 
 
 def changed(before: tuple[Any, ...], after: tuple[Any, ...]) -> list[tuple[Any, Any]]:

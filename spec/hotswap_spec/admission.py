@@ -234,6 +234,5 @@ GUARDS: dict[str, Guard] = {
 
 
 def initial(callers: int, versions: int, size: int, closers: int = 0, calls: int = NONE) -> State:
-    fresh = (Version("fresh", size),) * (versions - 1)
-    many = (Caller("outside", calls),) * callers
-    return State(size, (Version("live", size), *fresh), many, (Thread("ready"),) * closers)
+    many = (Version("live", size), *(Version("fresh", size),) * (versions - 1))
+    return State(size, many, (Caller("outside", calls),) * callers, (Thread("ready"),) * closers)

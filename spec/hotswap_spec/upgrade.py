@@ -178,8 +178,7 @@ class State(NamedTuple):
 
     def roll_back(self, i: int) -> State:
         s = self.go("versions", self.kept, at="live", interrupted=False).drop(i).open_gate().tally("failures")
-        s = s.go("upgraders", i, at="rolled_back")
-        return s._replace(phase="ROLLED_BACK", current=s.upgraders[i].old, kept=-1)
+        return s._replace(phase="ROLLED_BACK", current=s.upgraders[i].old, kept=-1).go("upgraders", i, at="rolled_back")
 
     def close(self, _i: int) -> State:
         j = self.owner()

@@ -68,15 +68,13 @@ LEVEL = Level(
         ),
     },
     sometimes={
-        "S1 a call runs on a version that is interrupted": lambda s: any(
-            one.on != NOTHING and s.versions[one.on.code].interrupted for one in s.callers
+        "S1 a call runs on what is interrupted": lambda s: any(
+            s.versions[one.on.code].interrupted for one in s.callers if one.on != NOTHING
         ),
         "S2 two versions run at once": lambda s: len({one.on for one in s.callers} - {NOTHING}) > 1,
         "S3 a version is reclaimed": lambda s: any(one.at == "reclaimed" for one in s.versions),
         "S4 an upgrade is rolled back": lambda s: s.phase == "ROLLED_BACK",
-        "S5 a candidate waits for anybody to execute it": lambda s: (
-            s.phase == PREPARING and s.upgraders[s.owner()].at in ("idle", "done")
-        ),
+        "S5 a candidate waits": lambda s: s.phase == PREPARING and s.upgraders[s.owner()].at in ("idle", "done"),
         "S7 an upgrade succeeds": lambda s: s.phase == "UPGRADE_COMPLETE",
         "L3 a call is held at the gate": lambda s: any(one.at == "held" for one in s.callers),
         "L4 a close waits for a call": lambda s: s.closed and any(one.on != NOTHING for one in s.callers),
@@ -90,7 +88,7 @@ LEVEL = Level(
             lambda s: s.versions[0].at == "retired",
             lambda s: s.versions[0].at in ("live", "reclaimed"),
         ),
-        "L3 a call that is held is admitted or told PluginClosed": (
+        "L3 a held call is admitted or answered": (
             lambda s: s.callers[0].at == "held",
             lambda s: s.callers[0].at != "held",
         ),
