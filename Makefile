@@ -9,7 +9,7 @@ IS_RECENT = -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if $$p $(IS_RECENT); then echo $$p; break; fi; done)
 
-.PHONY: help demo test verify bench lint plugins clean
+.PHONY: help demo test verify spec seed docs bench lint plugins clean
 .NOTPARALLEL:
 
 help: ## Print this list
@@ -24,6 +24,15 @@ test: lint ## Lint, type-check and test, with full branch coverage of the protoc
 
 verify: test ## make test, then the deeper runs
 	$(BIN)/pytest -m slow
+
+spec: $(STAMP)-dev ## Explore the specification
+	$(BIN)/python -m hotswap_spec
+
+seed: $(STAMP)-dev ## Print the seed's defects as shortest counterexamples
+	@$(BIN)/python docs/generate.py --seed
+
+docs: $(STAMP)-dev ## Regenerate what the documents show of the specification
+	$(BIN)/python docs/generate.py
 
 bench: $(STAMP)-dev ## Run the benchmarks
 	$(BIN)/pytest bench --benchmark-only -o testpaths=bench
