@@ -19,7 +19,7 @@ EVERY: Final = pytest.mark.parametrize("level", LEVELS.values(), ids=list(LEVELS
 
 
 LIVE: Final = {  # enough for a mutant, and faster than the live bounds
-    "admission": {"callers": 1, "versions": 2, "size": 1, "closers": 1},
+    "admission": {"callers": 1, "versions": 2, "size": 1, "closers": 1, "calls": 1},
     "upgrade": {"callers": 1, "upgraders": 1, "versions": 3, "closers": 1, "endless": True},
     "manager": {"registrars": 2, "users": 1, "upgraders": 1, "unregisterers": 1, "closers": 1},
 }

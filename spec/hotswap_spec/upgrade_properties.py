@@ -68,13 +68,12 @@ LEVEL = Level(
         ),
     },
     sometimes={
-        "S1 a call runs on what is interrupted": lambda s: any(
-            s.versions[one.on.code].interrupted for one in s.callers if one.on != NOTHING
-        ),
+        "S1 a call is interrupted": lambda s: any(v.interrupted and s.inside(i) for i, v in enumerate(s.versions)),
         "S2 two versions run at once": lambda s: len({one.on for one in s.callers} - {NOTHING}) > 1,
         "S3 a version is reclaimed": lambda s: any(one.at == "reclaimed" for one in s.versions),
         "S4 an upgrade is rolled back": lambda s: s.phase == "ROLLED_BACK",
         "S5 a candidate waits": lambda s: s.phase == PREPARING and s.upgraders[s.owner()].at in ("idle", "done"),
+        "S6 a call runs on the second version": lambda s: any(one.on.code == 1 for one in s.callers),
         "S7 an upgrade succeeds": lambda s: s.phase == "UPGRADE_COMPLETE",
         "L3 a call is held at the gate": lambda s: any(one.at == "held" for one in s.callers),
         "L4 a close waits for a call": lambda s: s.closed and any(one.on != NOTHING for one in s.callers),
