@@ -34,7 +34,6 @@ def main(argv: list[str] | None = None) -> int:
     except (TypeError, ValueError) as error:
         parser.error(f"expected bounds of {', '.join(levels[0].bounds)}, or like users=3,upgraders=1; found {error}")
     say(f"{'level':10} {'bounds':20} {'states':>11} {'edges':>12} {'s':>7}  properties")
-    gc.disable()  # no state is part of a cycle, and to look for cycles takes a third of the time
     reports = []
     for level, name, size, pinned in runs:
         reports.append(one := run(level, name, size, pinned, bar=sys.stderr.isatty() and not asked.json))
@@ -79,4 +78,5 @@ def run(level: Level, name: str, size: dict[str, Any], pinned: int, *, bar: bool
 
 
 if __name__ == "__main__":
+    gc.disable()  # no state is part of a cycle, and to look for cycles takes a third of the time
     sys.exit(main())
