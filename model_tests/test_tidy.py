@@ -9,6 +9,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import pytest
@@ -21,6 +22,8 @@ CORE: Final = IMPL / "hotswap" / "_core.py"
 
 FILE_LINES_MAX: Final = 300
 CORE_LINES_MAX: Final = 200
+SPEC_LINES_MAX: Final = 1200
+SPEC_FILE_LINES_MEDIAN_MAX: Final = 120
 
 CORE_MAY_IMPORT: Final = ("__future__", "typing", "collections", "dataclasses", "enum")
 REAL_PORTS: Final = ("hotswap._runtime", "hotswap._threads")
@@ -151,9 +154,16 @@ def test_the_core_is_short() -> None:
     assert lines(CORE) <= CORE_LINES_MAX
 
 
-def test_no_file_of_impl_is_too_long() -> None:
-    too_long = {str(path.relative_to(ROOT)): lines(path) for path in python_files(IMPL) if lines(path) > FILE_LINES_MAX}
+@pytest.mark.parametrize("root", [IMPL, SPEC], ids=["impl", "spec"])
+def test_no_file_is_too_long(root: Path) -> None:
+    too_long = {str(path.relative_to(ROOT)): lines(path) for path in python_files(root) if lines(path) > FILE_LINES_MAX}
     assert too_long == {}
+
+
+def test_the_specification_is_short() -> None:
+    all_ = [lines(path) for path in python_files(SPEC)]
+    assert sum(all_) <= SPEC_LINES_MAX
+    assert median(all_) <= SPEC_FILE_LINES_MEDIAN_MAX
 
 
 def test_what_is_not_public_begins_with_an_underscore() -> None:

@@ -51,7 +51,7 @@ class Exploration:
             for what, holds in always:
                 if not holds(state):
                     yield Failure(what, start, self.path(n))
-            for what in [what for what, holds in unseen.items() if holds(state)]:
+            for what in [what for what, holds in unseen.items() if holds(state)] if unseen else ():
                 self.seen.add(what)
                 del unseen[what]
             stuck = True

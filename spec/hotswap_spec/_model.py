@@ -91,22 +91,24 @@ class Level:
 
 
 def moving(k: int, to: str, effect: Effect) -> Effect:
-    return effect if " " in to else lambda s, i: effect(put(s, k, (*s[k][:i], put(s[k][i], 0, to), *s[k][i + 1 :])), i)
+    return effect if " " in to else lambda s, i: effect(put(s, k, put(s[k], i, put(s[k][i], 0, to))), i)
 
 
-def put(record: S, k: int, value: Any) -> S:
-    """The record with another value in field `k`."""
-    return tuple.__new__(type(record), (*record[:k], value, *record[k + 1 :]))
+def put(items: S, i: int, item: Any) -> S:
+    """The same tuple with another item at `i`; four times as fast as `_replace`."""
+    changed = [*items]
+    changed[i] = item
+    return tuple.__new__(type(items), changed)
 
 
 def go(state: S, group: str, i: int, **change: Any) -> S:
-    """The state in which the record of thread `i` of a group has changed so; twice as fast as `_replace`."""
+    """The state in which the record of thread `i` of a group has changed so."""
     k = state._fields.index(group)  # type: ignore[attr-defined]
     one = state[k][i]
-    new = tuple.__new__(type(one), map(change.pop, one._fields, one))
+    record = tuple.__new__(type(one), map(change.pop, one._fields, one))
     if change:
         raise TypeError(f"{type(one).__name__} has no {', '.join(change)}")
-    return put(state, k, (*state[k][:i], new, *state[k][i + 1 :]))
+    return put(state, k, put(state[k], i, record))
 
 
 def changed(before: tuple[Any, ...], after: tuple[Any, ...]) -> list[tuple[Any, Any]]:

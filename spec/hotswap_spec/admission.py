@@ -189,8 +189,9 @@ class State(NamedTuple):
         return one._replace(at=ON.get(one.at, "outside")) if one.at.endswith("ing") else one
 
     def unmark(self, _i: int) -> State:
-        asks = self.waits() or self.versions[self.current].at != "live"
-        s, on = self.go("versions", self.current, attention=asks), self.on
+        v, on = self.current, self.on
+        asks = self.waits() or self.versions[v].at != "live"
+        s = self if self.versions[v].attention == asks else self.go("versions", v, attention=asks)
         return s._replace(
             callers=tuple(map(on, s.callers)), operators=(on(s.operators[0]),), closers=tuple(map(on, s.closers))
         )

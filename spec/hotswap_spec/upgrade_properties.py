@@ -14,12 +14,13 @@ def nothing_leaks(s: State) -> bool:
     return all(one.at not in places or v in places[one.at] for v, one in enumerate(s.versions))
 
 
+LARGE = {"callers": 3, "upgraders": 2, "versions": 4, "cancellers": 1, "closers": 1, "endless": True}
 LEVEL = Level(
     *("upgrade", State, TABLE, GUARDS, EFFECTS, initial),
     bounds={
         "small": ({"callers": 2, "upgraders": 2, "versions": 3, "cancellers": 1, "closers": 1}, 24_052),
         "live": ({"callers": 2, "upgraders": 1, "versions": 3, "cancellers": 1, "closers": 1, "endless": True}, 45_789),
-        "large": ({"callers": 3, "upgraders": 3, "versions": 4, "cancellers": 1, "closers": 1}, 0),
+        "large": (LARGE, 2_220_276),
     },
     rest="outside idle done ready closed fresh live candidate reclaimed",
     symmetric=("callers", "upgraders", "cancellers", "closers"),
