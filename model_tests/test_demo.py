@@ -89,7 +89,8 @@ def put_plugin(folder: Path, version: str, *, answer: int, crc32: str) -> None:
       (func (export "crc32") (param i32 i32) (result i64) {crc32})
       (func (export "version") (result i32) i32.const {answer}))"""
     (folder / f"crc32-{version}.wasm").write_bytes(bytes(wasmtime.wat2wasm(wat)))
-    manifest = ManifestBuilder("crc32", version).export("crc32").export("version").build()
+    builder = ManifestBuilder("crc32", version).export("crc32").export("version")
+    manifest = builder.limit("timeout_ms", 20_000).build()
     (folder / f"crc32-{version}.toml").write_text(manifest.to_toml())
 
 
