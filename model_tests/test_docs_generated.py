@@ -107,8 +107,8 @@ def test_the_guide_quotes_properties_that_there_are() -> None:
     assert quoted <= {what for _, what in PROPERTIES}
 
 
-def test_the_guide_is_at_most_220_lines() -> None:
-    assert len(written("spec.md").splitlines()) <= 220
+def test_the_guide_is_at_most_240_lines() -> None:
+    assert len(written("spec.md").splitlines()) <= 240
 
 
 def test_each_refuted_claim_is_explained() -> None:

@@ -27,8 +27,9 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"expected levels of {', '.join(LEVELS)}; found {', '.join(unknown)}")
     if asked.trace:
         told = [(level, what) for level in levels for what in level.sometimes | level.refuted if asked.trace in what]
-        print(*[found.story() for one in told if (found := counterexample(*one))], sep="\n\n")
-        return int(not told)
+        found = [(what, counterexample(level, what)) for level, what in told]
+        print(*[failure.story() if failure else f"never: {what}" for what, failure in found], sep="\n\n")
+        return int(not all(failure for _, failure in found) or not told)
     try:
         runs = [(level, name, *bounds_of(level, name)) for level in levels for name in asked.bounds.split()]
     except (TypeError, ValueError) as error:

@@ -62,7 +62,7 @@ class Exploration:
                 done.add(row.name)
                 for what, kept in keeps:
                     if not kept(state, row.name, target):
-                        yield Failure(what, start, [*self.path(n), step])
+                        yield Failure(what, start, self.path(n, step))
                 target = self.level.canonical(target, state)
                 if number.setdefault(target, len(number)) == len(self.states):
                     self.states.append(target)
@@ -72,13 +72,13 @@ class Exploration:
             if n % 10_000 == 0:
                 progress(n)
 
-    def path(self, n: int) -> list[Step]:
-        """A shortest way to a state. Threads keep their numbers, also where symmetric states were merged."""
+    def path(self, n: int, *then: Step) -> list[Step]:
+        """A shortest way to a state, and a step from there. Threads keep their numbers where states were merged."""
         chain, steps, state = [n], list[Step](), self.states[0]
         while chain[-1]:
             chain.append(self.came[chain[-1]])
-        for m in reversed(chain[:-1]):
-            there = (step for step in self.level.next(state) if self.level.canonical(step[2]) == self.states[m])
-            steps.append(next(there))
+        for row, to in [*((None, self.states[m]) for m in chain[-2::-1]), *((one[0], one[2]) for one in then)]:
+            there = (step for step in self.level.next(state) if row in (None, step[0]))
+            steps.append(next(step for step in there if self.level.canonical(step[2]) == self.level.canonical(to)))
             state = steps[-1][2]
         return steps

@@ -1,10 +1,9 @@
 """Leads-to under fairness: can what was begun go on for ever without coming to its end?
 
-A run is fair if each thread, again and again, does a step or has none that it must do; and if each step that happens
+A run is fair if each thread, again and again, does a step that it must do or has none; and if each step that happens
 again is done again and again, or some day is possible no more. The states from which a run can be fair are a greatest
-fixed point (Emerson and Lei): keep those from which, for each such demand, a place that meets it can be reached
-without leaving what is kept, until all can stay. From one that is left, the way to a place for the first demand, then
-to one for the second, and so on, comes round in the end: that is a lasso, and it is shown.
+fixed point (Emerson and Lei): keep those from which, for each such demand, a place that meets it can be reached among
+those that are kept. From one that is left, the way from demand to demand comes round in the end: a lasso, shown.
 """
 
 from collections import defaultdict
@@ -20,8 +19,6 @@ Demand = tuple[str, int, str]  # of a thread: the step that happens again, by na
 
 
 class Fairness:
-    """What is asked of a run through the states of a live exploration, and whether it can be."""
-
     def __init__(self, level: Level, start: Any) -> None:
         alone = replace(
             level, always={}, sometimes={}, steps={}, rest="", symmetric=()

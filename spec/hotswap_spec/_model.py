@@ -58,13 +58,13 @@ class Level:
 
     @cached_property
     def program(self) -> list[tuple[int, dict[str, list[tuple[Row, list[tuple[Guard, bool]], Effect]]]]]:
-        """What threads may do, by field and place. Raises `KeyError` for a guard that is missing."""
+        """What threads may do, by field and place. Raises `KeyError` for a guard or an effect that is missing."""
         found: dict[int, dict[str, list[tuple[Row, list[tuple[Guard, bool]], Effect]]]] = {}
         guards, effects = vars(self.state) | self.guards, vars(self.state) | self.effects
         for row in self.rows:
             names = [name for name in row.when.split(", ") if name != "-"]
             when = [(guards[name.removeprefix("not ")], not name.startswith("not ")) for name in names]
-            does = effects.get(row.does, lambda s, _: s)
+            does = effects.get(row.name, lambda s, _: s) if row.does == row.name else effects[row.does]
             k = self.state._fields.index(f"{row.who}s")
             for at in row.at.split():
                 found.setdefault(k, {}).setdefault(at, []).append((row, when, moving(k, row.to, does)))
@@ -76,7 +76,7 @@ class Level:
             for i, thread in enumerate(state[k]):
                 for row, when, effect in places.get(thread[0], ()):
                     for guard, wanted in when:
-                        if guard(state, i) is not wanted:
+                        if guard(state, i) != wanted:
                             break
                     else:
                         yield row, i, effect(state, i)
@@ -114,3 +114,7 @@ def go(state: S, group: str, i: int, **change: Any) -> S:
 def changed(before: tuple[Any, ...], after: tuple[Any, ...]) -> list[tuple[Any, Any]]:
     """The records of a group that a step has changed: as they were, and as they are."""
     return [] if before is after else [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
+
+
+def first(group: str, places: str) -> Holds:
+    return lambda s: getattr(s, group)[0].at in places.split()

@@ -2,10 +2,10 @@
 
 A call reads `current`, looks whether that version asks for *attention*, and takes a lease from its bag of free ones:
 the take is the admission and the in-flight count in one. When the call has ended it puts the lease back, and looks
-for attention again. Who finds attention, or no lease, goes the slow way: he queues, under the lock.
+for attention again. Who finds attention, or no lease, goes the slow way: it queues, under the lock.
 
-Whoever holds the lock *settles* before he lets it go: he marks the current version if somebody waits, serves who
-waits, gathers what came home to retired versions, wakes who waits for that, and takes the mark away. The operator
+Whoever holds the lock *settles* before letting it go: marks the current version if somebody waits, serves who waits,
+gathers what came home to retired versions, wakes who waits for that, takes the mark away, and goes `on`. The operator
 stands for upgrades of both cutovers and every outcome; the upgrade level says when each is chosen.
 """
 
@@ -28,7 +28,7 @@ caller
   noticed   report (settle)      reporting  unlocked              must  settles for those who wait
   unserved  enqueue              looking    unlocked, not closed  must  takes the last place in the queue
   unserved  find_closed          refused    unlocked, closed      must  is refused: the plugin is closed
-  parked    lose_patience        refused    -                     may   has waited for its queue timeout
+  parked    lose_patience        refused    not shut             may   has waited for its queue timeout
   woken     look_again (settle)  looking    unlocked              must  looks whether it was served
   refused   quit_queue           quitting   unlocked, not leased  must  leaves the queue
   served refused  enter          entering   unlocked, leased      must  goes on with its lease, also if it had given up
@@ -127,7 +127,7 @@ class State(NamedTuple):
         return self._replace(callers=tuple(moved)) if place else self
 
     def open_gate(self) -> State:
-        """Who waits passes, also if the gate is shut again before he is served."""
+        """Who waits passes, also if the gate is shut again before it is served."""
         held = tuple(one._replace(held=True) if one.place else one for one in self.callers)
         return self._replace(shut=False, callers=held).wake() if self.shut else self
 
@@ -210,7 +210,9 @@ EFFECTS: dict[str, Effect] = {  # the effects that one line can say
     "roll_back": lambda s, _: s.go("versions", s.operators[0].version, at="live").go("locks", 0, at="held"),
     "restore": lambda s, _: s.moved_leases(s.operators[0].version, free=1, gathered=-1),
     "reinstate": lambda s, i: s._replace(
-        current=s.operators[i].version, ended=0, callers=tuple(one._replace(floor=0) for one in s.callers)
+        current=(v := s.operators[i].version),
+        ended=min(s.ended, v),
+        callers=tuple(one._replace(floor=min(one.floor, v)) for one in s.callers),
     ),
     "drop_candidate": lambda s, _: s.retire_version(s.newest)._replace(kept=NONE).open_gate().settle(),
     "reclaim": lambda s, v: s.go("versions", v, gathered=0),
@@ -224,6 +226,7 @@ GUARDS: dict[str, Guard] = {
     "leased": lambda s, i: s.callers[i].lease != NONE,
     "unlocked": lambda s, _: s.locks[0].at == "free",
     "closed": lambda s, _: s.closed,
+    "shut": lambda s, _: s.shut,
     "more": lambda s, _: s.newest + 1 < len(s.versions),
     "may commit": lambda s, i: s.old().gathered == s.size or not s.operators[i].exclusive,
     "gathered": lambda s, _: s.old().gathered > 0,

@@ -1,6 +1,6 @@
 """What admission promises."""
 
-from hotswap_spec._model import Level, changed
+from hotswap_spec._model import Level, changed, first
 from hotswap_spec.admission import EFFECTS, GUARDS, NONE, TABLE, State, initial
 
 
@@ -20,11 +20,11 @@ def will_settle(s: State) -> bool:
 LEVEL = Level(
     *("admission", State, TABLE, GUARDS, EFFECTS, initial),
     bounds={
-        "small": ({"callers": 2, "versions": 2, "size": 1}, 12_739),
-        "live": ({"callers": 2, "versions": 2, "size": 1, "closers": 1, "calls": 1}, 33_151),
-        "large": ({"callers": 3, "versions": 2, "size": 2, "closers": 1}, 437_885),
+        "small": ({"callers": 2, "versions": 2, "size": 1}, 12_651),
+        "live": ({"callers": 2, "versions": 2, "size": 1, "closers": 1, "calls": 1}, 32_549),  # the lock is not fair
+        "large": ({"callers": 3, "versions": 2, "size": 2, "closers": 1}, 435_144),
     },
-    rest="outside rest ready closed fresh live reclaimed retired free",
+    rest="outside rest ready closed fresh live reclaimed free",
     symmetric=("callers",),
     always={
         "S3 every lease is in one place, and a reclaimed version has none": leases_are_exact,
@@ -50,6 +50,9 @@ LEVEL = Level(
         "S3 only what is retired and drained is reclaimed": lambda s, step, t: (
             step != "reclaim" or all(a.at == "drained" for a, _ in changed(s.versions, t.versions))
         ),
+        "L3 who waits longest is served first": lambda s, step, t: (
+            step != "serve" or all(a.place == 1 for a, b in changed(s.callers, t.callers) if a.lease != b.lease)
+        ),
     },
     sometimes={
         "S1 a call runs on an old version": lambda s: any(one.lease not in (NONE, s.current) for one in s.callers),
@@ -60,20 +63,12 @@ LEVEL = Level(
         "L3 a call waits": lambda s: any(one.at == "parked" for one in s.callers),
     },
     leads_to={
-        "L2 a retired version is reclaimed, unless a rollback lets it live": (
-            lambda s: s.versions[0].at == "retired",
-            lambda s: s.versions[0].at in ("live", "reclaimed"),
-        ),
-        "L3 a call that waits is admitted or answered": (
-            lambda s: s.callers[0].at == "parked",
-            lambda s: s.callers[0].at in ("inside", "outside"),
-        ),
+        "L2 what is retired is reclaimed, or live": (first("versions", "retired"), first("versions", "live reclaimed")),
+        "L3 a waiting call is admitted or answered": (first("callers", "parked"), first("callers", "inside outside")),
         "L4 a close returns": (lambda s: s.closed, lambda s: all(one.at in ("ready", "closed") for one in s.closers)),
     },
     refuted={
         "every call runs on the current version": lambda s: all(one.lease in (NONE, s.current) for one in s.callers),
-        "nobody takes a lease while another waits": lambda s: (
-            not {one.at for one in s.callers} >= {"parked", "cleared"} or s.versions[s.current].free == 0
-        ),
+        "nobody is cleared while another waits": lambda s: not {"parked", "cleared"} <= {one.at for one in s.callers},
     },
 )

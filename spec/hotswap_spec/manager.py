@@ -76,7 +76,7 @@ class State(NamedTuple):
         return any(one.at == "inside" and one.mine == p for one in self.users)
 
     def is_over(self, p: int) -> bool:
-        return p == NONE or (self.plugins[p].at == "closed" and not self.calls(p) and not self.plugins[p].upgrades)
+        return p == NONE or (self.plugins[p].at == "closed" and not self.calls(p))
 
 
 def initial(registrars: int, users: int, upgraders: int, unregisterers: int, closers: int = 0) -> State:

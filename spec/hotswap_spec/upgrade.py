@@ -39,7 +39,7 @@ upgrader
   grace               let_be                rolled_back committed  owns             may   waits no more
   ready               commit                committed        owns                   must  commits
   swapping published draining grace ready  strike (roll_back)  rolled_back  owns, undecided  may  is struck: rolls back
-  swapping published draining grace ready committed rolled_back  find_closed (part)  idle done  closed  must  is lost
+  swapping published draining grace ready committed rolled_back  find_closed (part)  idle done  closed  must  is over
   committed rolled_back  finish             idle done        owns                   must  is done; the next may begin
 canceller
   ready  cancel                        ready done  preparing              may  cancels
@@ -223,9 +223,9 @@ GUARDS: dict[str, Guard] = {
 
 
 def initial(
-    callers: int, upgraders: int, versions: int, cancellers: int = 0, closers: int = 0, endless: bool = False
+    callers: int, upgraders: int, versions: int, cancellers: int = 0, closers: int = 0, endless: int = 0
 ) -> State:
     """If it is not endless, every upgrader needs a version of its own beside the first one."""
     many, ready = (Version("live"), *(Version("fresh"),) * (versions - 1)), (Thread("ready"),)
     groups = (Caller("outside"),) * callers, (Upgrader("idle"),) * upgraders, ready * cancellers, ready * closers
-    return State(many, *groups, endless)
+    return State(many, *groups, bool(endless))

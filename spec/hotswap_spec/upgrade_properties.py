@@ -1,6 +1,6 @@
 """What an upgrade promises."""
 
-from hotswap_spec._model import Level, changed
+from hotswap_spec._model import Level, changed, first
 from hotswap_spec.upgrade import EFFECTS, GUARDS, NOTHING, PREPARING, TABLE, State, initial
 
 
@@ -67,6 +67,10 @@ LEVEL = Level(
             step not in ("ask_inside", "be_busy", "cancel_late", "cancel_nothing")
             or s._replace(upgraders=(), cancellers=()) == t._replace(upgraders=(), cancellers=())
         ),
+        "S7 a success is a commit": lambda s, _, t: (
+            s.endless or t.successes - s.successes == (t.phase == "UPGRADE_COMPLETE" != s.phase)
+        ),
+        "S7 a cancel is counted": lambda s, step, t: s.endless or t.cancelled - s.cancelled == (step == "cancel"),
     },
     sometimes={
         "S1 a call is interrupted": lambda s: any(v.interrupted and s.inside(i) for i, v in enumerate(s.versions)),
@@ -84,14 +88,8 @@ LEVEL = Level(
             lambda s: s.phase in ("SWAPPING", "DRAINING", "UPGRADE_COMPLETE", "ROLLED_BACK"),
             lambda s: s.phase in ("ACTIVE", "CLOSED"),
         ),
-        "L2 a retired version is reclaimed, unless a rollback lets it live": (
-            lambda s: s.versions[0].at == "retired",
-            lambda s: s.versions[0].at in ("live", "reclaimed"),
-        ),
-        "L3 a held call is admitted or answered": (
-            lambda s: s.callers[0].at == "held",
-            lambda s: s.callers[0].at != "held",
-        ),
+        "L2 what is retired is reclaimed, or live": (first("versions", "retired"), first("versions", "live reclaimed")),
+        "L3 a held call is admitted or answered": (first("callers", "held"), first("callers", "inside outside")),
         "L4 a close returns": (lambda s: s.closed, lambda s: s.closers[0].at == "closed"),
     },
     refuted={
