@@ -23,6 +23,7 @@ BOUNDS: dict[str, list[dict[str, Any]]] = {
     ],
     "admission": [
         {"callers": 1, "versions": 3, "size": 1, "closers": 1},
+        {"callers": 2, "versions": 2, "size": 1},
         {"callers": 2, "versions": 2, "size": 2, "closers": 1, "calls": 1},
     ],
 }
