@@ -19,8 +19,9 @@ demo: $(STAMP)-cli ## Upgrade a real plugin under load, with good and bad versio
 	@$(BIN)/hotswap demo
 
 test: lint ## Lint, type-check and test, with full branch coverage of the protocol core
-	$(BIN)/coverage run -m pytest -m "not slow"
+	$(BIN)/coverage run -m pytest -m "not slow and not schedules"
 	$(BIN)/coverage report --include='*/hotswap/_core.py,*/hotswap/_locked.py,*/hotswap/_lifecycle.py,*/hotswap/_version.py,*/hotswap/_protocol.py,*/hotswap/_upgrade.py,*/hotswap/_epoch.py' --fail-under=100
+	$(BIN)/pytest -m "schedules and not slow"
 
 verify: test ## make test, then the deeper runs
 	$(BIN)/pytest -m slow
