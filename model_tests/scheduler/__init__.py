@@ -11,6 +11,7 @@ from scheduler._errors import (
     Nondeterministic,
     TaskFailed,
     Unannounced,
+    UnknownFootprint,
 )
 from scheduler._ports import Cell, SchedulerClock, SchedulerSync
 from scheduler._reduction import Reduction
@@ -36,6 +37,7 @@ __all__ = [
     "Shared",
     "TaskFailed",
     "Unannounced",
+    "UnknownFootprint",
     "Verdict",
     "explore",
     "replay",

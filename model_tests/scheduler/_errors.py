@@ -41,3 +41,7 @@ class Unannounced(Found):
 
 class Nondeterministic(Exception):
     """The same choices led elsewhere: the program depends on something that is not under the scheduler."""
+
+
+class UnknownFootprint(Exception):
+    """A step did not say what it touched, and the search cannot do without knowing."""

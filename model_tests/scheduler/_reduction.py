@@ -35,7 +35,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from scheduler._errors import Nondeterministic, Unannounced
+from scheduler._errors import Nondeterministic, UnknownFootprint
 from scheduler._guides import Did, Pruned
 
 Footprint = tuple[int, ...] | None
@@ -165,7 +165,7 @@ class DepthFirst:
     def _order(self, at: int, node: Node, did: Did) -> None:
         """The step's clock, and what its races ask for at earlier states."""
         if did.footprint is None:
-            raise Unannounced("a step's footprint is not known, so its races are not")
+            raise UnknownFootprint("a step's footprint is not known, so its races are not")
         task = node.chosen // 3
         own = self._of_task[task]
         clock = (self._path[own[-1]].clock if own else self._born(at, task)).copy()

@@ -56,6 +56,11 @@ class Limits:
     """Whether accesses to plain attributes are checked to be ordered by announced ones."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says; pytest adds lines with addresses to what an assertion says."""
+    return str(error).partition("\n")[0]
+
+
 class Shared:
     """Something that two tasks can touch."""
 
@@ -243,7 +248,7 @@ class Run:
         if self.problem is not None:
             raise self.problem
         if task.error is not None:
-            raise TaskFailed(f"{task.name}: {task.error!r}") from task.error
+            raise TaskFailed(f"{task.name}: {type(task.error).__name__}: {first_line(task.error)}") from task.error
         seen = None if began and not footprint else tuple(footprint)
         gives = key if what in ENDS_WAITS and footprint and footprint[0] & 1 else 0
         return Did(seen, needs, gives, len(self.tasks))

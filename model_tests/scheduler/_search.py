@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from scheduler._errors import CheckFailed, Found
 from scheduler._guides import Guide, Pruned, Sampled, Scripted
 from scheduler._reduction import DepthFirst, Reduction
-from scheduler._run import Limits, Run
+from scheduler._run import Limits, Run, first_line
 from scheduler._story import Story, parsed, spelled
 
 Check = Callable[[], Hashable]
@@ -68,7 +68,7 @@ def run_once(
         try:
             result = check()
         except AssertionError as error:
-            raise CheckFailed(str(error)) from error
+            raise CheckFailed(first_line(error)) from error
     except (Found, Pruned) as found:
         result = found
     finally:
