@@ -53,8 +53,14 @@ class Workload:
         if prepared is not None:
             self.plugin.prepare_upgrade(module(prepared), manifest(prepared, max_instances=instances))
         self.prepared = prepared
+        run.at_end.append(self._put_away)
         self.parties: list[Party] = []
         self._moments = 0
+
+    def _put_away(self) -> None:
+        """A run that was given up leaves its plugin open, and need not say so."""
+        self.plugin._protocol.abandon()
+        self.plugin._protocol.closed.value = True
 
     # -- parties -----------------------------------------------------------------------------------------------
 
@@ -66,6 +72,7 @@ class Workload:
 
         def upgrade() -> str:
             self.plugin.upgrade(*made)
+            self._look_for_calls_on_older(number)
             return f"upgraded {number}"
 
         self._party("upgrader", [upgrade])
@@ -75,9 +82,18 @@ class Workload:
 
         def execute() -> str:
             self.plugin.execute_upgrade()
+            self._look_for_calls_on_older(self.prepared or 0)
             return f"upgraded {self.prepared}"
 
         self._party("executor", [execute])
+
+    def _look_for_calls_on_older(self, number: int) -> None:
+        """S2: when an upgrade has returned, nothing runs on an older version."""
+        older = [instance for instance in self.runtime.instances if instance.number < number]
+        self.run.announce(self.runtime.shared, False, "looks at all older instances of")
+        self.run.touch(self.runtime.shared, False, also=tuple(2 * instance.shared.key for instance in older))
+        if any(instance.inside for instance in older):
+            self.runtime.violated(f"S2: the upgrade to {number} has returned, and a call runs on an older version")
 
     def canceller(self) -> None:
         self._party("canceller", [self.plugin.cancel_upgrade])

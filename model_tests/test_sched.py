@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 import pytest
 
+from sched_programs import (
+    bags,
+    children,
+    counters,
+    locked_counters,
+    must_be,
+    parkers,
+    spins,
+    stores_and_a_lock,
+    the_seeds_race,
+    two_locks,
+    waits_for_a_timeout,
+    waits_well,
+    waits_with_if,
+    wakes_too_soon,
+)
 from scheduler import (
     Cell,
     Check,
@@ -33,114 +49,6 @@ from scheduler._search import search
 from scheduler._story import parsed, spelled
 
 pytestmark = pytest.mark.schedules
-
-# Small programs --------------------------------------------------------------------------------------
-
-
-def counters(run: Run, tasks: int = 2, lock: bool = False) -> Check:
-    sync = SchedulerSync(run)
-    count, guard = sync.atomic(0), sync.lock()
-
-    def work() -> None:
-        if lock:
-            with guard:
-                count.value = count.value + 1
-        else:
-            count.value = count.value + 1
-
-    for name in "ABCD"[:tasks]:
-        run.task(name, work)
-    return lambda: count.value
-
-
-def locked_counters(run: Run) -> Check:
-    return counters(run, 3, lock=True)
-
-
-def stores_and_a_lock(run: Run) -> Check:
-    sync = SchedulerSync(run)
-    x, y, z, lock, told = sync.atomic(0), sync.atomic(0), sync.atomic(0), sync.lock(), Cell[tuple[object, ...]](run, ())
-
-    def first() -> None:
-        x.value = 1
-        with lock:
-            told.set((*told.get(), "first", y.value))
-
-    def second() -> None:
-        y.value = 1
-        with lock:
-            told.set((*told.get(), "second", x.value))
-
-    def third() -> None:
-        z.value = x.value
-
-    for work in (first, second, third):
-        run.task(work.__name__, work)
-    return lambda: (z.value, told.get())
-
-
-def bags(run: Run) -> Check:
-    bag = SchedulerSync(run).bag([1])
-    got: list[list[int | None]] = [[], [], []]
-
-    def taker(mine: list[int | None], times: int) -> Callable[[], None]:
-        def take() -> None:
-            for _ in range(times):
-                try:
-                    mine.append(bag.pop())
-                except IndexError:
-                    mine.append(None)
-                else:
-                    bag.append(10 * len(mine))
-
-        return take
-
-    for number, mine in enumerate(got):
-        run.task(f"taker {number}", taker(mine, 2 if number == 0 else 1))
-    return lambda: tuple(map(tuple, got))
-
-
-def parkers(run: Run) -> Check:
-    """Two wait for each other, one with a timeout; a third gives a second permit."""
-    sync = SchedulerSync(run)
-    ping, pong, count = sync.parker(), sync.parker(), sync.atomic(1)
-
-    def pinged() -> None:
-        ping.park(5.0)
-        count.value = count.value * 2
-        pong.unpark()
-
-    def counting() -> None:
-        count.value = 3
-        ping.unpark()
-
-    def ponged() -> None:
-        pong.park(None)
-        count.value = count.value + 10
-
-    for work in (pinged, counting, ponged):
-        run.task(work.__name__, work)
-    return lambda: (count.value, run.now)
-
-
-def children(run: Run) -> Check:
-    sync = SchedulerSync(run)
-    count = sync.atomic(1)
-
-    def child() -> None:
-        count.value = count.value * 3
-
-    def parent() -> None:
-        sync.spawn(child, "child")
-        count.value = count.value + 1
-
-    def other() -> None:
-        count.value = count.value + 10
-
-    run.task("parent", parent)
-    run.task("other", other)
-    return lambda: count.value
-
 
 ONE_OF_EACH = Limits(timeouts=1, spurious=1)
 
@@ -176,114 +84,6 @@ def test_a_bound_of_preemptions_is_kept_and_reaches_everything_in_the_end() -> N
     found = [set(explore(bags, preemptions=bound).outcomes) for bound in range(5)]
     assert found[0] < found[1] <= found[2] <= found[3] <= found[4]
     assert found[4] == set(explore(bags).outcomes)
-
-
-# Known defects ---------------------------------------------------------------------------------------
-
-
-def must_be(program: Program, expected: Hashable) -> Program:
-    def made(run: Run) -> Check:
-        check = program(run)
-
-        def checked() -> Hashable:
-            assert check() == expected, f"expected {expected}, found {check()}"
-            return expected
-
-        return checked
-
-    return made
-
-
-def two_locks(run: Run) -> Check:
-    sync = SchedulerSync(run)
-    one, other = sync.lock(), sync.lock()
-
-    def forth() -> None:
-        with one, other:
-            pass
-
-    def back() -> None:
-        with other, one:
-            pass
-
-    run.task("forth", forth)
-    run.task("back", back)
-    return lambda: None
-
-
-def waits(run: Run, *, again: bool, sets_first: bool) -> Check:
-    """One waits until a flag is set, another sets it and wakes; both in a right and a wrong way."""
-    sync = SchedulerSync(run)
-    flag, parker = sync.atomic(False), sync.parker()
-
-    def waiter() -> None:
-        while not flag.value:
-            parker.park(None)
-            if not again:
-                break
-        assert flag.value, "woken, and the flag is not set"
-
-    def setter() -> None:
-        if sets_first:
-            flag.value = True
-            parker.unpark()
-        else:
-            parker.unpark()
-            flag.value = True
-
-    run.task("waiter", waiter)
-    run.task("setter", setter)
-    return lambda: None
-
-
-def waits_well(run: Run) -> Check:
-    return waits(run, again=True, sets_first=True)
-
-
-def waits_with_if(run: Run) -> Check:
-    return waits(run, again=False, sets_first=True)
-
-
-def wakes_too_soon(run: Run) -> Check:
-    return waits(run, again=True, sets_first=False)
-
-
-def spins(run: Run) -> Check:
-    flag = SchedulerSync(run).atomic(False)
-
-    def spinner() -> None:
-        while not flag.value:
-            pass
-
-    run.task("spinner", spinner)
-    return lambda: None
-
-
-def waits_for_a_timeout(run: Run) -> Check:
-    parker = SchedulerSync(run).parker()
-    run.task("waiter", lambda: parker.park(5.0))
-    return lambda: run.now
-
-
-def the_seeds_race(run: Run) -> Check:
-    """Enter loads the epoch, then counts itself in; an upgrade that comes between drains before the count."""
-    sync = SchedulerSync(run)
-    epoch, inside, freed = sync.atomic(0), [sync.atomic(0), sync.atomic(0)], sync.atomic(False)
-
-    def caller() -> None:
-        entered = epoch.value
-        inside[entered].value = inside[entered].value + 1
-        assert entered == 1 or not freed.value, "a call runs on the version that was freed"
-        inside[entered].value = inside[entered].value - 1
-
-    def upgrader() -> None:
-        epoch.value = 1
-        if inside[0].value == 0:
-            freed.value = True
-
-    run.task("caller", caller)
-    run.task("upgrader", upgrader)
-    return lambda: None
 
 
 DEFECTS = [
@@ -348,7 +148,7 @@ def test_two_runs_of_one_schedule_tell_the_same_story() -> None:
     assert first is not None
     assert first == second
     told = str(first)
-    assert "caller: AssertionError: a call runs on the version that was freed)" in told
+    assert "caller: AssertionError: a call runs on the version that was freed" in told
     assert "entered = epoch.value" in told, "the line of source"
     assert "stores to epoch#" in told, "the object, by the name it has in the source"
 

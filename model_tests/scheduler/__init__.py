@@ -16,7 +16,7 @@ from scheduler._errors import (
 from scheduler._ports import Cell, SchedulerClock, SchedulerSync
 from scheduler._reduction import Reduction
 from scheduler._run import Limits, Run, Shared
-from scheduler._search import Check, Failure, Program, Verdict, explore, replay, sample, shortest
+from scheduler._search import Check, Failure, Program, Verdict, explore, replay, sample, shortest, tell
 
 __all__ = [
     "Cell",
@@ -43,4 +43,5 @@ __all__ = [
     "replay",
     "sample",
     "shortest",
+    "tell",
 ]

@@ -67,14 +67,19 @@ class SchedulerInstance(FakeInstance):
     def __init__(self, code: SchedulerCode) -> None:
         super().__init__(code)
         self._scheduler_code = code
-        self._shared = Shared(code.run, "instance")
+        self.shared = Shared(code.run, "instance")
+        self.number = int(code.module.removeprefix(b"v"))
         code.runtime.instances.append(self)
+
+    @property
+    def inside(self) -> bool:
+        return self._inside.locked()
 
     def call(self, func: str, args: tuple[Number, ...]) -> Value:
         runtime = self._scheduler_code.runtime
         others = [other for other in runtime.instances if other._code is not self._code] if runtime.one_version else []
-        self._step("enters", also=tuple(2 * other._shared.key for other in others))
-        if any(other._inside.locked() for other in others):
+        self._step("enters", also=tuple(2 * other.shared.key for other in others))
+        if any(other.inside for other in others):
             runtime.violated("EXCLUSIVE: two versions run at once")
         return super().call(func, args)
 
@@ -94,5 +99,5 @@ class SchedulerInstance(FakeInstance):
             self._step("leaves")
 
     def _step(self, what: str, also: tuple[int, ...] = ()) -> None:
-        self._shared.run.announce(self._shared, True, what)
-        self._shared.run.touch(self._shared, True, also)
+        self.shared.run.announce(self.shared, True, what)
+        self.shared.run.touch(self.shared, True, also)

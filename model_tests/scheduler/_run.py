@@ -98,6 +98,8 @@ class Run:
         self.tasks: list[Task] = []
         self.current: Task | None = None
         self.over = False
+        self.at_end: list[Callable[[], None]] = []
+        """Done when all tasks have ended or are unwound."""
         self.now = 0.0
         self.timeouts, self.spurious, self.steps = limits.timeouts, limits.spurious, 0
         self.races = Races() if limits.races else None
@@ -261,6 +263,9 @@ class Run:
                 self.current = task
                 task.worker.resume()
         self.current = None
+        for leave in self.at_end:
+            leave()
+        self.at_end.clear()
 
     def _who_waits(self) -> str:
         return "; ".join(

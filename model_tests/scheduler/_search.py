@@ -128,14 +128,26 @@ def search(program: Program, guide: Guide, coverage: str, limits: Limits, runs_m
     return Verdict(coverage, schedules, pruned, steps, outcomes, failure)
 
 
-def replay(program: Program, schedule: str, limits: Limits) -> Failure | None:
-    """Run one schedule again, and tell its story; None if it shows no defect."""
+def _again(program: Program, schedule: str, limits: Limits) -> tuple[object, Failure]:
+    """What one schedule ends in, and the same told as a failure."""
     story = Story()
     with quiet():
         _, choices, result = run_once(program, limits, Scripted(parsed(schedule)), story)
-    if not isinstance(result, Found):
-        return None
-    return Failure(type(result), str(result), spelled(choices), tuple(story.lines()))
+    kind = type(result) if isinstance(result, Found) else Found
+    return result, Failure(kind, str(result), spelled(choices), tuple(story.lines()))
+
+
+def replay(program: Program, schedule: str, limits: Limits) -> Failure | None:
+    """Run one schedule again, and tell its story; None if it shows no defect. Raises `Nondeterministic`."""
+    result, told = _again(program, schedule, limits)
+    return told if isinstance(result, Found) else None
+
+
+def tell(program: Program, schedule: str, limits: Limits) -> str:
+    """The story of one schedule, whether it shows a defect or not; it may be the beginning of one."""
+    result, told = _again(program, schedule, limits)
+    ends = f"{type(result).__name__}: {result}" if isinstance(result, Found) else f"no defect, outcome {result}"
+    return "\n".join([*told.story, f"schedule: {told.schedule}", ends])
 
 
 def explore(

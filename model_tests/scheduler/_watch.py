@@ -186,6 +186,8 @@ def watched(*, checked: bool = True) -> Iterator[None]:
     try:
         for kind, attribute in ((_Watched, WATCHED), *(((_Checked, CHECKED),) if checked else ())):
             for owner, name in attribute:
+                if isinstance(owner.__dict__.get(name), _Attribute):
+                    continue  # it is watched already
                 kept.append((owner, name, owner.__dict__.get(name)))
                 setattr(owner, name, kind(owner, name))
         yield
