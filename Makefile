@@ -9,7 +9,7 @@ IS_RECENT = -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if $$p $(IS_RECENT); then echo $$p; break; fi; done)
 
-.PHONY: help demo test verify spec seed docs bench lint plugins clean
+.PHONY: help demo test verify replay spec seed docs bench lint plugins clean
 .NOTPARALLEL:
 
 help: ## Print this list
@@ -19,11 +19,15 @@ demo: $(STAMP)-cli ## Upgrade a real plugin under load, with good and bad versio
 	@$(BIN)/hotswap demo
 
 test: lint ## Lint, type-check and test, with full branch coverage of the protocol core
-	$(BIN)/coverage run -m pytest -m "not slow"
+	$(BIN)/coverage run -m pytest -m "not slow and not schedules"
 	$(BIN)/coverage report --include='*/hotswap/_core.py,*/hotswap/_locked.py,*/hotswap/_lifecycle.py,*/hotswap/_version.py,*/hotswap/_protocol.py,*/hotswap/_upgrade.py,*/hotswap/_epoch.py' --fail-under=100
+	$(BIN)/pytest -m "schedules and not slow"
 
 verify: test ## make test, then the deeper runs
 	$(BIN)/pytest -m slow
+
+replay: $(STAMP)-dev ## Tell a schedule step by step: CASE="call, execute" SCHEDULE=0x4,1x9
+	@PYTHONPATH=model_tests $(BIN)/python model_tests/replay.py "$(CASE)" "$(SCHEDULE)" "$(MUTANT)"
 
 spec: $(STAMP)-dev ## Explore the specification
 	$(BIN)/python -m hotswap_spec

@@ -1,0 +1,47 @@
+"""A deterministic scheduler: it runs the project's own code on ports of its own, one access at a time."""
+
+from __future__ import annotations
+
+from scheduler._errors import (
+    CheckFailed,
+    Deadlock,
+    Found,
+    Livelock,
+    LostWakeup,
+    Nondeterministic,
+    TaskFailed,
+    Unannounced,
+    UnknownFootprint,
+)
+from scheduler._ports import Cell, SchedulerClock, SchedulerSync
+from scheduler._reduction import Reduction
+from scheduler._run import Limits, Run, Shared
+from scheduler._search import Check, Failure, Program, Verdict, explore, replay, sample, shortest, tell
+
+__all__ = [
+    "Cell",
+    "Check",
+    "CheckFailed",
+    "Deadlock",
+    "Failure",
+    "Found",
+    "Limits",
+    "Livelock",
+    "LostWakeup",
+    "Nondeterministic",
+    "Program",
+    "Reduction",
+    "Run",
+    "SchedulerClock",
+    "SchedulerSync",
+    "Shared",
+    "TaskFailed",
+    "Unannounced",
+    "UnknownFootprint",
+    "Verdict",
+    "explore",
+    "replay",
+    "sample",
+    "shortest",
+    "tell",
+]

@@ -1,0 +1,103 @@
+"""The fake runtime of `hotswap.testing` with scheduling points.
+
+Going into an instance, leaving it and closing it are steps that change it. Making one is a step as well, so that others
+can come between two; that it is counted is no access, since counts are looked at when all is over. The fakes'
+own locks are never contended: only one task runs at a time, and none stops while it holds one, but for the
+mark that somebody is inside, which is never waited for.
+"""
+
+from __future__ import annotations
+
+from hotswap._errors import CallInterrupted, InitFailed, ProbeFailed
+from hotswap._manifest import PluginManifest
+from hotswap._ports import Number, Value
+from hotswap.testing import FakeCode, FakeInstance, FakeModule, FakeRuntime, _answer
+from scheduler._run import Run, Shared
+
+
+class SchedulerRuntime(FakeRuntime):
+    """Implements the port `Runtime`."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+        self.shared = Shared(run, "runtime")
+        self.one_version = False
+        """Whether it is a violation that two versions run at once. Who enters then looks at the others' instances."""
+        self.instances: list[SchedulerInstance] = []
+
+    def load(self, wasm: object, manifest: PluginManifest) -> FakeCode:
+        self.run.announce(self.shared, False, "compiles on")
+        self.run.touch(self.shared, False)
+        code = super().load(wasm, manifest)
+        return SchedulerCode(self, code.module)
+
+
+class SchedulerCode(FakeCode):
+    def __init__(self, runtime: SchedulerRuntime, module: FakeModule) -> None:
+        super().__init__(runtime, module)
+        self.runtime: SchedulerRuntime
+        self.run, self.shared, self.runtime = runtime.run, runtime.shared, runtime
+        self._stop = Shared(self.run, "stop")
+
+    def instantiate(self, *, probe: bool) -> FakeInstance:
+        self.run.announce(self.shared, False, "instantiates on")
+        self.run.touch(self.shared, False)
+        instance = SchedulerInstance(self)
+        try:
+            _answer("hotswap_init", self.module.init, InitFailed)
+            if probe:
+                _answer("hotswap_probe", self.module.probe, ProbeFailed)
+        except BaseException:
+            instance.close()
+            raise
+        return instance
+
+    def interrupt(self, stop: bool) -> None:
+        self.run.announce(self._stop, True, "interrupts by" if stop else "lets run by")
+        self.run.touch(self._stop, stop is not self.stopping.is_set())
+        super().interrupt(stop)
+
+    def run_until_stopped(self) -> None:
+        self.run.announce(self._stop, False, "runs until", self.stopping.is_set)
+        self.run.touch(self._stop, False)
+
+
+class SchedulerInstance(FakeInstance):
+    def __init__(self, code: SchedulerCode) -> None:
+        super().__init__(code)
+        self._scheduler_code = code
+        self.shared = Shared(code.run, "instance")
+        self.number = int(code.module.removeprefix(b"v"))
+        code.runtime.instances.append(self)
+
+    @property
+    def inside(self) -> bool:
+        return self._inside.locked()
+
+    def call(self, func: str, args: tuple[Number, ...]) -> Value:
+        runtime = self._scheduler_code.runtime
+        others = [other for other in runtime.instances if other._code is not self._code] if runtime.one_version else []
+        self._step("enters", also=tuple(2 * other.shared.key for other in others))
+        if any(other.inside for other in others):
+            runtime.violated("EXCLUSIVE: two versions run at once")
+        return super().call(func, args)
+
+    def close(self) -> None:
+        self._step("closes")
+        super().close()
+
+    def _run(self, func: str, args: tuple[Number, ...]) -> Value:
+        code = self._scheduler_code
+        try:
+            if func not in code.module.endless:
+                return super()._run(func, args)
+            code.run_until_stopped()
+            self.broken = True
+            raise CallInterrupted(f"{func}: stopped")
+        finally:
+            self._step("leaves")
+
+    def _step(self, what: str, also: tuple[int, ...] = ()) -> None:
+        self.shared.run.announce(self.shared, True, what)
+        self.shared.run.touch(self.shared, True, also)

@@ -1,0 +1,193 @@
+"""The ports `Sync` and `Clock` on a run: every access is announced, then made, then taken down as a footprint.
+
+They keep to what `hotswap._ports` promises and give nothing more. In particular a bag gives back any item, and this
+one the latest; a parker holds one permit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from scheduler._errors import WouldBlock
+from scheduler._run import SPURIOUS, TIMEOUT, Run, Shared
+
+T = TypeVar("T")
+
+
+class Lock(Shared):
+    __slots__ = ("_free",)
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run, "lock")
+        self._free = True
+
+    def _is_free(self) -> bool:
+        return self._free
+
+    def __enter__(self) -> bool:
+        self.run.announce(self, True, "acquires", self._is_free)
+        self.run.touch(self, True)
+        self._free = False
+        if self.run.current is not None:
+            self.run.current.held += 1
+        return True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.run.announce(self, True, "releases")
+        self.run.touch(self, True)
+        self._free = True
+        if self.run.current is not None:
+            self.run.current.held -= 1
+
+
+class Parker(Shared):
+    __slots__ = ("_permit",)
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run, "parker")
+        self._permit = False
+
+    def _has_permit(self) -> bool:
+        return self._permit
+
+    def park(self, timeout: float | None) -> bool:
+        run = self.run
+        if timeout is not None and timeout <= 0:
+            run.announce(self, True, "looks at")
+        elif run.current is None and timeout is not None and not self._permit:
+            run.now += timeout  # nobody else is there to end it
+        else:
+            run.announce(self, True, "parks on", self._has_permit, None if timeout is None else run.now + timeout)
+        task = run.current
+        if task is not None and task.how == TIMEOUT:
+            run.touch(self, False, also=(2 * run.clock_object.key + 1,))
+            return False
+        if task is not None and task.how == SPURIOUS:
+            run.touch(self, False, also=(2 * run.chance_object.key + 1,))
+            return True
+        permit, self._permit = self._permit, False
+        run.touch(self, permit)
+        return permit
+
+    def unpark(self) -> None:
+        self.run.announce(self, True, "unparks")
+        self.run.touch(self, not self._permit)
+        self._permit = True
+
+
+class Atomic(Shared, Generic[T]):
+    __slots__ = ("_value",)
+
+    def __init__(self, run: Run, value: T) -> None:
+        super().__init__(run, "atomic")
+        self._value = value
+
+    @property
+    def value(self) -> T:
+        run = self.run
+        if run.current is not None:
+            run.announce(self, False, "reads")
+            run.touch(self, False)
+        return self._value
+
+    @value.setter
+    def value(self, value: T) -> None:
+        run = self.run
+        if run.current is not None:
+            run.announce(self, True, "stores to")
+            run.touch(self, value is not self._value)
+        self._value = value
+
+
+class Bag(Shared, Generic[T]):
+    __slots__ = ("_items",)
+
+    def __init__(self, run: Run, items: Iterable[T]) -> None:
+        super().__init__(run, "bag")
+        self._items = list(items)
+
+    def append(self, item: T, /) -> None:
+        self.run.announce(self, True, "appends to")
+        self.run.touch(self, True)
+        self._items.append(item)
+
+    def pop(self) -> T:
+        self.run.announce(self, True, "pops from")
+        self.run.touch(self, bool(self._items))
+        return self._items.pop()
+
+    def remove(self, item: T, /) -> None:
+        self.run.announce(self, True, "removes from")
+        self.run.touch(self, item in self._items)
+        self._items.remove(item)
+
+    def copy(self) -> list[T]:
+        self.run.announce(self, False, "copies")
+        self.run.touch(self, False)
+        return self._items.copy()
+
+    def __len__(self) -> int:
+        self.run.announce(self, False, "counts")
+        self.run.touch(self, False)
+        return len(self._items)
+
+
+class Cell(Generic[T]):
+    """A plain variable: not announced, but it must be ordered by what is. Not of any port; for tests' own programs."""
+
+    def __init__(self, run: Run, value: T) -> None:
+        self._run, self._value = run, value
+
+    def get(self) -> T:
+        self._run.plain(self, "value", False)
+        return self._value
+
+    def set(self, value: T) -> None:
+        self._run.plain(self, "value", True)
+        self._value = value
+
+
+class SchedulerSync:
+    """Implements the port `Sync`."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._threads = Shared(run, "threads")
+
+    def lock(self) -> Lock:
+        return Lock(self._run)
+
+    def parker(self) -> Parker:
+        return Parker(self._run)
+
+    def atomic(self, value: T) -> Atomic[T]:
+        return Atomic(self._run, value)
+
+    def bag(self, items: Iterable[T]) -> Bag[T]:
+        return Bag(self._run, items)
+
+    def spawn(self, work: Callable[[], None], name: str) -> None:
+        run = self._run
+        if run.over:
+            return
+        if run.current is None:
+            raise WouldBlock(f"{name} was to be spawned outside every task")
+        run.announce(self._threads, True, "spawns on")
+        run.touch(self._threads, True)
+        run.task(name, work)
+
+
+class SchedulerClock:
+    """Implements the port `Clock`: time stands still but where a timeout passes."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def now(self) -> float:
+        self._run.announce(self._run.clock_object, False, "reads")
+        self._run.touch(self._run.clock_object, False)
+        return self._run.now
