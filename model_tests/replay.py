@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
+from unittest import mock
 
 from interleaved_workloads import CASES, MUTANTS
 from scheduler import Nondeterministic, tell
@@ -11,16 +13,11 @@ from scheduler._watch import watched
 
 def main(case: str, schedule: str, mutant: str = "") -> str:
     """The story, and at its end what it shows. Raises `KeyError`, `ValueError`, `Nondeterministic`."""
-    patches = MUTANTS[mutant].patches if mutant else ()
-    kept = [(owner, name, owner.__dict__[name]) for owner, name, _ in patches]
-    try:
-        for owner, name, value in patches:
-            setattr(owner, name, value)
-        with watched(checked=False):
-            return tell(CASES[case].program, schedule, CASES[case].limits)
-    finally:
-        for owner, name, value in kept:
-            setattr(owner, name, value)
+    with ExitStack() as stack:
+        for owner, name, value in MUTANTS[mutant].patches if mutant else ():
+            stack.enter_context(mock.patch.object(owner, name, value))
+        stack.enter_context(watched(checked=False))
+        return tell(CASES[case].program, schedule, CASES[case].limits)
 
 
 if __name__ == "__main__":

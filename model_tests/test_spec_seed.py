@@ -15,8 +15,8 @@ import pytest
 
 from hotswap_spec._explore import Exploration, label
 from hotswap_spec._model import Effect, Guard, Level
-from mutants import edited, with_effects
-from seed_protocol import CLAIMS, DEFECTS, EFFECTS, LEVEL, SMALL, TABLE, State, counterexample, initial
+from mutants import with_effects, with_guard
+from seed_protocol import CLAIMS, DEFECTS, EFFECTS, LEVEL, SMALL, State, counterexample, initial
 
 PREPARE = ["preparer 0 check", "preparer 0 claim", "preparer 0 offer", "preparer 0 set_manifest"]
 BEGIN = ["executor 0 check_prepared", "executor 0 drain", "executor 0 advance"]
@@ -81,22 +81,19 @@ def after(name: str, more: Effect) -> Level:
     return with_effects(LEVEL, **{name: lambda s, i: more(EFFECTS.get(name, lambda s, _: s)(s, i), i)})
 
 
-def with_guard(name: str, guard: Guard) -> Level:
+def guarded(step: str, guard: Guard) -> Level:
     """The seed with another guard of one step."""
-    row = next(row for row in LEVEL.rows if row.name == name)
-    line = next(line for line in TABLE.splitlines() if f"  {name} " in line)
-    other = "  " + "  ".join([row.at, row.name, row.to, "repaired", row.fair, row.says])
-    return replace(edited(LEVEL, line, other), guards=LEVEL.guards | {"repaired": guard})
+    return replace(with_guard(LEVEL, step, "repaired"), guards=LEVEL.guards | {"repaired": guard})
 
 
 REPAIRED: dict[int, Level] = {
     1: after("take", lambda s, _: s._replace(phase="ACTIVE")),
     2: after("time_out", lambda s, _: s._replace(phase="ACTIVE")),
     3: with_effects(LEVEL, set_manifest=lambda s, _: s),
-    4: with_guard("load_epoch", lambda s, _: s.phase in ("ACTIVE", "PREPARING_UPGRADE")),
+    4: guarded("load_epoch", lambda s, _: s.phase in ("ACTIVE", "PREPARING_UPGRADE")),
     7: with_effects(LEVEL, count_in=lambda s, i: EFFECTS["count_in"](EFFECTS["load_epoch"](s, i), i)),
     8: after("take", lambda s, _: s._replace(phase="ACTIVE")),
-    9: with_guard("offer", lambda s, _: s.phase == "PREPARING_UPGRADE"),
+    9: guarded("offer", lambda s, _: s.phase == "PREPARING_UPGRADE"),
     10: after("check", lambda s, _: s._replace(phase="PREPARING_UPGRADE")),
 }
 

@@ -71,7 +71,10 @@ class FakeRuntime:
     def load(self, wasm: object, manifest: PluginManifest) -> FakeCode:  # noqa: ARG002
         if not isinstance(wasm, FakeModule):
             raise ModuleRejected(f"fake runtime: expected a FakeModule, found {type(wasm).__name__}")
-        return FakeCode(self, wasm)
+        return self._code(wasm)
+
+    def _code(self, module: FakeModule) -> FakeCode:
+        return FakeCode(self, module)
 
     def count(self, created: int = 0, closed: int = 0) -> None:
         with self._lock:
@@ -94,7 +97,7 @@ class FakeCode:
         self.facts = ModuleFacts(digest=digest, functions=functions)
 
     def instantiate(self, *, probe: bool) -> FakeInstance:
-        instance = FakeInstance(self)
+        instance = self._instance()
         try:
             _answer("hotswap_init", self.module.init, InitFailed)
             if probe:
@@ -109,6 +112,12 @@ class FakeCode:
             self.stopping.set()
         else:
             self.stopping.clear()
+
+    def _instance(self) -> FakeInstance:
+        return FakeInstance(self)
+
+    def _run_until_stopped(self) -> None:
+        self.stopping.wait()
 
 
 class FakeInstance:
@@ -162,7 +171,7 @@ class FakeInstance:
 
     def _run(self, func: str, args: tuple[Number, ...]) -> Value:
         if func in self._code.module.endless:
-            self._code.stopping.wait()
+            self._code._run_until_stopped()  # noqa: SLF001  a scheduler's fakes wait in their own way
             self.broken = True
             raise CallInterrupted(f"{func}: stopped")
         return self._code.module.functions[func](*args)

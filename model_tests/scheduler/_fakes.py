@@ -8,10 +8,9 @@ mark that somebody is inside, which is never waited for.
 
 from __future__ import annotations
 
-from hotswap._errors import CallInterrupted, InitFailed, ProbeFailed
 from hotswap._manifest import PluginManifest
 from hotswap._ports import Number, Value
-from hotswap.testing import FakeCode, FakeInstance, FakeModule, FakeRuntime, _answer
+from hotswap.testing import FakeCode, FakeInstance, FakeModule, FakeRuntime
 from scheduler._run import Run, Shared
 
 
@@ -29,8 +28,10 @@ class SchedulerRuntime(FakeRuntime):
     def load(self, wasm: object, manifest: PluginManifest) -> FakeCode:
         self.run.announce(self.shared, False, "compiles on")
         self.run.touch(self.shared, False)
-        code = super().load(wasm, manifest)
-        return SchedulerCode(self, code.module)
+        return super().load(wasm, manifest)
+
+    def _code(self, module: FakeModule) -> FakeCode:
+        return SchedulerCode(self, module)
 
 
 class SchedulerCode(FakeCode):
@@ -43,22 +44,17 @@ class SchedulerCode(FakeCode):
     def instantiate(self, *, probe: bool) -> FakeInstance:
         self.run.announce(self.shared, False, "instantiates on")
         self.run.touch(self.shared, False)
-        instance = SchedulerInstance(self)
-        try:
-            _answer("hotswap_init", self.module.init, InitFailed)
-            if probe:
-                _answer("hotswap_probe", self.module.probe, ProbeFailed)
-        except BaseException:
-            instance.close()
-            raise
-        return instance
+        return super().instantiate(probe=probe)
+
+    def _instance(self) -> FakeInstance:
+        return SchedulerInstance(self)
 
     def interrupt(self, stop: bool) -> None:
         self.run.announce(self._stop, True, "interrupts by" if stop else "lets run by")
         self.run.touch(self._stop, stop is not self.stopping.is_set())
         super().interrupt(stop)
 
-    def run_until_stopped(self) -> None:
+    def _run_until_stopped(self) -> None:
         self.run.announce(self._stop, False, "runs until", self.stopping.is_set)
         self.run.touch(self._stop, False)
 
@@ -88,13 +84,8 @@ class SchedulerInstance(FakeInstance):
         super().close()
 
     def _run(self, func: str, args: tuple[Number, ...]) -> Value:
-        code = self._scheduler_code
         try:
-            if func not in code.module.endless:
-                return super()._run(func, args)
-            code.run_until_stopped()
-            self.broken = True
-            raise CallInterrupted(f"{func}: stopped")
+            return super()._run(func, args)
         finally:
             self._step("leaves")
 

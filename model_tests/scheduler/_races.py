@@ -20,7 +20,7 @@ from scheduler._errors import Unannounced
 Clock = dict[int, int]
 
 
-def _learn(clock: Clock, other: Clock) -> None:
+def learn(clock: Clock, other: Clock) -> None:
     for task, count in other.items():
         if clock.get(task, 0) < count:
             clock[task] = count
@@ -40,12 +40,12 @@ class Races:
     def reached(self, task: int, key: int, write: bool) -> None:
         """An announced access happens."""
         clock = self._tasks[task]
-        _learn(clock, self._changed[key])
+        learn(clock, self._changed[key])
         if write:
-            _learn(clock, self._read[key])
+            learn(clock, self._read[key])
             self._changed[key] = clock.copy()
         else:
-            _learn(self._read[key], clock)
+            learn(self._read[key], clock)
         clock[task] += 1  # what follows is seen by those only who learn from a later step
 
     def plain(self, task: int, owner: object, attribute: str, write: bool) -> None:

@@ -37,9 +37,9 @@ from typing import Final
 
 from scheduler._errors import Nondeterministic, UnknownFootprint
 from scheduler._guides import Did, Pruned
+from scheduler._races import Clock, learn
 
 Footprint = tuple[int, ...] | None
-Clock = dict[int, int]
 
 
 NOTHING: Final = Did(None)
@@ -177,13 +177,13 @@ class DepthFirst:
             other = before.chosen // 3
             if not conflict(before.did.footprint, did.footprint):
                 continue
-            _learn(clock, before.clock)
+            learn(clock, before.clock)
             if other == task or ordered.get(other, 0) >= before.clock[other]:
                 continue
             if did.needs and before.did.gives == did.needs:
                 continue
             races.append(i)
-            _learn(ordered, before.clock)
+            learn(ordered, before.clock)
         clock[task] = clock.get(task, 0) + 1
         node.clock = clock
         own.append(at)
@@ -220,9 +220,3 @@ class DepthFirst:
             possible = [choice for choice in initial if choice in node.enabled]
             own = [choice for choice in possible if choice // 3 == task]
             wanted.update((own or possible)[:1] or node.enabled)
-
-
-def _learn(clock: Clock, other: Clock) -> None:
-    for task, count in other.items():
-        if clock.get(task, 0) < count:
-            clock[task] = count
