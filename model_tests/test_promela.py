@@ -13,15 +13,15 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import pytest
 
 from hotswap_spec._explore import Exploration
 from hotswap_spec._model import Level
-from hotswap_spec.upgrade import EFFECTS, Ref, State
+from hotswap_spec.upgrade import Ref, State
 from hotswap_spec.upgrade_properties import LEVEL
-from mutants import edited, with_effects
+from mutants import BROKEN, with_effects
 
 MODEL: Final = Path(__file__).with_name("upgrade.pml")
 SOUND: Final = 0
@@ -117,26 +117,14 @@ def test_spin_finds_as_many_states_and_steps_as_the_explorer(spin: Spin, bound: 
 # Errors planted in both ------------------------------------------------------------------------------------
 
 
-def forgets_the_old_version(s: State, i: int) -> State:
-    return s.roll_back(i)._replace(current=s.current)
-
-
-def lets_be_and_forgets(s: State, i: int) -> Any:
-    return forgets_the_old_version(s, i) if s.upgraders[i].exclusive else EFFECTS["let_be"](s, i)
-
-
 def torn(s: State, t: State) -> State:
     """`t`, but with the manifest of `s`."""
     return t._replace(current=Ref(t.current.code, s.current.manifest))
 
 
 SEEDED: Final[dict[int, Level]] = {
-    3: edited(LEVEL, "not kept, not inside", "not kept"),
-    4: with_effects(LEVEL, roll_back=forgets_the_old_version, let_be=lets_be_and_forgets),
-    5: edited(LEVEL, "not owned, not closed  may   claims", "not closed  may   claims"),
+    **{int(name[1:]): level for name, level in BROKEN.items()},
     6: with_effects(LEVEL, publish=lambda s, i: torn(s, s.publish(i)), commit=lambda s, i: torn(s, s.commit(i))),
-    7: with_effects(LEVEL, cancel=lambda s, i: s.cancel(i)._replace(cancelled=s.cancelled)),
-    8: with_effects(LEVEL, fail=lambda s, i: s.part(i).tally("failures")._replace(phase="ACTIVE")),
 }
 """By the number of the property that must find it, which is the value of SEEDED in Promela."""
 

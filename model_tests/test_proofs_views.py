@@ -9,7 +9,7 @@ import pytest
 
 from hotswap_spec import admission, upgrade
 from hotswap_spec._model import Level
-from mutants import edited, with_effects
+from mutants import BROKEN, CANDIDATE_KEPT, edited, with_effects
 from proofs import admission_steps, upgrade_steps
 from proofs import upgrade as counted
 from proofs._tie import Comparison, Different, View, reachable
@@ -93,18 +93,10 @@ def publish_a_torn_one(s: upgrade.State, i: int) -> upgrade.State:
 @pytest.mark.parametrize(
     ("view", "claim", "level"),
     [
-        (UPGRADE, "S3", edited(UPGRADES, "not kept, not inside", "not kept")),
-        (UPGRADE, "S4", with_effects(UPGRADES, roll_back=lambda s, i: s.roll_back(i)._replace(current=s.current))),
-        (UPGRADE, "S5", edited(UPGRADES, "not owned, not closed  may   claims", "not closed  may   claims")),
+        *((UPGRADE, claim, level) for claim, level in BROKEN.items()),
         (UPGRADE, "S6", with_effects(UPGRADES, publish=publish_a_torn_one)),
-        (UPGRADE, "S7", with_effects(UPGRADES, cancel=lambda s, i: s.cancel(i)._replace(cancelled=s.cancelled))),
-        (UPGRADE, "S8", with_effects(UPGRADES, fail=lambda s, i: s.part(i).tally("failures")._replace(phase="ACTIVE"))),
         (ADMISSION, "S3", with_effects(ADMISSIONS, take=lambda s, i: s.go("callers", i, lease=s.callers[i].seen))),
-        (
-            ADMISSION,
-            "S8",
-            with_effects(ADMISSIONS, drop_candidate=lambda s, i: s._replace(kept=-1).open_gate().settle()),
-        ),
+        (ADMISSION, "S8", CANDIDATE_KEPT),
     ],
 )
 def test_a_claim_is_the_specifications_own(view: View, claim: str, level: Level) -> None:

@@ -79,5 +79,5 @@ def run(level: Level, name: str, size: dict[str, Any], pinned: int, *, bar: bool
 
 
 if __name__ == "__main__":
-    gc.disable()  # no state is part of a cycle, and to look for cycles takes a third of the time
+    gc.disable()  # no state is part of a cycle, so to look for cycles is in vain
     sys.exit(main())
