@@ -104,6 +104,8 @@ class Run:
         self.timeouts, self.spurious, self.steps = limits.timeouts, limits.spurious, 0
         self.races = Races() if limits.races else None
         self.problem: Found | None = None
+        self.after_step: Callable[[Task, str, Shared | None], None] | None = None
+        """Told of each step that was made: by whom, what, on which object. The task has come to its next access."""
         self._footprint: list[int] = []
         self._may_write = False
         self._numbers = 0
@@ -240,7 +242,8 @@ class Run:
             self.now = max(self.now, task.until or 0.0)
         elif how == SPURIOUS:
             self.spurious -= 1
-        began, what, key = task.shared is not None, task.what, task.shared.key if task.shared is not None else 0
+        shared = task.shared
+        began, what, key = shared is not None, task.what, shared.key if shared is not None else 0
         otherwise = (task.until is not None and self.limits.timeouts) or (what == "parks on" and self.limits.spurious)
         needs = key if task.ready is not None and how == GO and not otherwise else 0
         task.how, self.current = how, task
@@ -251,6 +254,8 @@ class Run:
             raise self.problem
         if task.error is not None:
             raise TaskFailed(f"{task.name}: {type(task.error).__name__}: {first_line(task.error)}") from task.error
+        if self.after_step is not None:
+            self.after_step(task, what, shared)
         seen = None if began and not footprint else tuple(footprint)
         gives = key if what in ENDS_WAITS and footprint and footprint[0] & 1 else 0
         return Did(seen, needs, gives, len(self.tasks))
