@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections import deque
 from typing import Any
 
 import pytest
@@ -155,6 +156,37 @@ def test_exclusive_leaves_leases_to_the_calls_that_were_held_before() -> None:
     assert newcomer.lease is None
     held.lease = None
     assert core.await_drain(old, 0)
+
+
+class _ComesHome(deque[Lease]):
+    """A bag into which a lease comes home just after somebody has looked and found nothing."""
+
+    def __init__(self, lease: Lease) -> None:
+        super().__init__()
+        self._lease = lease
+
+    def pop(self) -> Lease:  # type: ignore[override]
+        try:
+            return super().pop()
+        except IndexError:
+            self.append(self._lease)
+            raise
+
+
+def test_a_lease_that_comes_home_while_the_drain_gathers_goes_to_who_was_held_before() -> None:
+    """L3: it was not there when the waiting calls were served, and is there when the drain gathers."""
+    core = a_core(1)
+    lease = core.admit()
+    assert lease is not None
+    held = Waiter(THREADS.parker(), 20.0)
+    held.held = True
+    core._waiters.append(held)
+    lease.version.free = _ComesHome(lease)
+    _, old, _ = executing(core, Cutover.EXCLUSIVE)
+    assert held.lease is lease
+    assert held.parker.park(0), "woken"
+    assert old.gathered == []
+    assert not old.drained
 
 
 def test_who_waits_when_a_gate_opens_counts_as_held() -> None:

@@ -109,7 +109,7 @@ def test_on_a_terminal_progress_is_shown(capsys: pytest.CaptureFixture[str], mon
     main(["admission", "--bounds", "small"])
     shown = capsys.readouterr().err
     assert "admission small [                              ] 0 states" in shown
-    assert f"admission small [{'#' * 23}       ] 10,000 states" in shown
+    assert f"admission small [{'#' * 24}      ] 10,000 states" in shown
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
     main(["manager", "--bounds", "small"])
     assert capsys.readouterr().err == ""

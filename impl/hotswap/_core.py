@@ -15,14 +15,13 @@ retire, which sets `attention` before it gathers.
 reinstate pops a lease of the version that serves, which is right. A reader who slept with the rolled-back
 candidate in hand finds its bag empty, or enters before it is gathered and is waited for.
 
-*The gate.* EXCLUSIVE retires `current` itself and keeps it current while the gate is shut; calls queue. A call that has
-been held before is served before the next gate stops it (L3), from the leases as they come home.
+*The gate.* EXCLUSIVE retires `current` itself and keeps it current while the gate is shut; calls queue. No drain behind
+a gate ends while a call waits that was held before (L3): leases that come home go to such calls first.
 
-*Interruption.* Ctrl-C may strike in any critical section. Leases survive it (`_version.py`). `_settle` works from what
-it finds, each round leaves it fit to be run again, and everyone who waits settles before looking, so the handler only
-has to wake them. The stores that commit, roll back or close stand together without a call between them: CPython
-looks for signals at calls and backward jumps only.
-
+*Interruption.* Ctrl-C may strike in any critical section. Leases survive it (`_version.py`); nothing is called between
+a take and the store of what was taken. `_settle` works from what it finds, each round leaves it fit to be run again;
+who waits settles before looking, so the handler only has to wake them. The stores that commit, roll back or close stand
+together without a call between them: CPython looks for signals at calls and backward jumps only.
 Every method marked `locked` runs under one lock, which is held for a few steps and never while waiting.
 """
 
@@ -140,24 +139,29 @@ class Core:
         current, shut = self.current.value, self._shut_since is not None
         if self._waiters or shut:
             current.attention.value = True
-        while self._waiters:
-            waiter = self._waiters[0]
-            if waiter.lease is None:
-                if self.closed.value or (shut and not waiter.held):
-                    break
-                lease = current.take()
-                if lease is None:
-                    break
-                waiter.lease = lease
-            waiter.parker.unpark()
-            self._waiters.popleft()
+        while (waiter := self._first()) is not None and (lease := current.take()) is not None:
+            waiter.lease = lease
         for version in self._retired:
-            while (lease := version.take()) is not None:
-                version.gathered.append(lease)
+            while True:
+                waiter = self._first() if version is current else None  # held by the gate before: it passes this one
+                if (lease := version.take()) is None:
+                    break
+                if waiter is not None:
+                    waiter.lease = lease
+                else:
+                    version.gathered.append(lease)
             if version.drained and not version.announced:
                 self.wake()
                 version.announced = True
         current.attention.value = bool(self._waiters) or shut or current in self._retired
+
+    def _first(self) -> Waiter | None:
+        """Who has waited longest, if it may be served now. Those before it that have been served are told and go."""
+        while self._waiters and self._waiters[0].lease is not None:
+            self._waiters[0].parker.unpark()
+            self._waiters.popleft()
+        may_be = self._waiters and not self.closed.value and (self._shut_since is None or self._waiters[0].held)
+        return self._waiters[0] if may_be else None
 
     def wake(self) -> None:
         """Everyone who waits looks again. Takes no lock: finalizers call it."""

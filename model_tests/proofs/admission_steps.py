@@ -201,7 +201,8 @@ def mark(s: Counted) -> Counted:
 def serve(s: Counted, looking: bool, refused: bool) -> Counted:
     """
     pre: invariant(s)
-    pre: (s.settler == Settler.SERVE) & (s.waiting > 0) & no(s.closed) & implies(s.current, s.free > 0)
+    pre: (s.settler == Settler.SERVE) | ((s.settler == Settler.GATHER) & (s.gathering == s.current))
+    pre: (s.waiting > 0) & no(s.closed) & implies(s.current, s.free > 0)
     pre: no(looking & refused)
     post: invariant(_)
     post: keeps(s, _)

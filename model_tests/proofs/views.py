@@ -60,7 +60,7 @@ ADMISSION = View(
     invariant=admission.invariant,
     claims=claims(admission_claims),
     ways=all_ways(admission_steps, admission_operator),
-    every=frozenset({"commit", "restore", "reinstate", "gather", "return_closed"}),
+    every=frozenset({"commit", "restore", "reinstate", "return_closed"}),
     here=ONE,
     unseen=ONE | {"lose_patience", "find_closed"},
     wider={
@@ -72,6 +72,7 @@ ADMISSION = View(
         },
         **{str(way): ORDER for way in ways(STEPS["serve"])},
         **{str(way): ORDER for way in ways(STEPS["serve_no_more"])},
+        **{str(way): ORDER for way in ways(STEPS["gather"])},
         **{str(way): FIRST for way in ways(STEPS["gather_no_more"])},
         **{f"unmark(drained={drained})": "whether another version is drained is not seen" for drained in (False, True)},
     },

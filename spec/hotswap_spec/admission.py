@@ -50,12 +50,13 @@ closer
 version
   drained  reclaim  reclaimed  unlocked, not kept  must  is reclaimed
 lock
-  mark    mark            serve          -              must  marks the current version if somebody waits
-  serve   serve           serve          can_serve      must  gives a lease to who waits longest
-  serve   serve_no_more   gather unmark  not can_serve  must  can serve nobody more
-  gather  gather          gather         one home       must  gathers a lease of a retired version
-  gather  gather_no_more  gather unmark  not one home   must  finds no more
-  unmark  unmark          free           -              must  takes the mark away if it can, and unlocks
+  mark    mark            serve          -                          must  marks the current version if somebody waits
+  serve   serve           serve          can_serve                  must  gives a lease to who waits longest
+  serve   serve_no_more   gather unmark  not can_serve              must  can serve nobody more
+  gather  serve           gather         one home, may pass on      must  gives it to who was held before
+  gather  gather          gather         one home, not may pass on  must  gathers a lease of a retired version
+  gather  gather_no_more  gather unmark  not one home               must  finds no more
+  unmark  unmark          free           -                          must  takes the mark away if it can, and unlocks
 """
 NONE = -1
 ON = {"entering": "inside", "retiring": "drain", "closing": "drain", "finishing": "rest"}
@@ -143,10 +144,9 @@ class State(NamedTuple):
         return s.go("callers", i, seen=v, lease=NONE, held=False).moved_leases(v, free=1)
 
     def publish(self, i: int) -> State:
-        new = self.newest + 1
-        s = self.go("versions", new, at="live", attention=True).go("locks", 0, at="held")
-        s = s.go("operators", i, version=self.current, exclusive=False)
-        return s._replace(current=new, newest=new, kept=self.current)
+        s = self.go("versions", self.newest + 1, at="live", attention=True).go("locks", 0, at="held")
+        s = s.go("operators", i, version=s.current, exclusive=False)
+        return s._replace(current=s.newest + 1, newest=s.newest + 1, kept=s.current)
 
     def shut_gate(self, i: int) -> State:
         s = self.go("operators", i, version=self.current, exclusive=True).retire_version(self.current)
@@ -171,8 +171,7 @@ class State(NamedTuple):
         return s.moved_leases(s.current, free=-1)
 
     def serve_no_more(self, _i: int, start: int = 0) -> State:
-        retired = (v for v in range(start, self.newest + 1) if self.versions[v].at == "retired")
-        v = next(retired, NONE)
+        v = next((v for v in range(start, self.newest + 1) if self.versions[v].at == "retired"), NONE)
         return self.go("locks", 0, at="unmark" if v == NONE else "gather", version=v)
 
     def gather_no_more(self, i: int) -> State:
@@ -189,12 +188,9 @@ class State(NamedTuple):
         return one._replace(at=ON.get(one.at, "outside")) if one.at.endswith("ing") else one
 
     def unmark(self, _i: int) -> State:
-        v, on = self.current, self.on
-        asks = self.waits() or self.versions[v].at != "live"
-        s = self if self.versions[v].attention == asks else self.go("versions", v, attention=asks)
-        return s._replace(
-            callers=tuple(map(on, s.callers)), operators=(on(s.operators[0]),), closers=tuple(map(on, s.closers))
-        )
+        asks = self.waits() or self.versions[self.current].at != "live"
+        on: dict[str, Any] = {g: tuple(map(self.on, getattr(self, g))) for g in ("callers", "operators", "closers")}
+        return self.go("versions", self.current, attention=asks)._replace(**on)
 
 
 EFFECTS: dict[str, Effect] = {  # the effects that one line can say
@@ -205,7 +201,7 @@ EFFECTS: dict[str, Effect] = {  # the effects that one line can say
     ),
     "enqueue": lambda s, i: s.go("callers", i, place=1 + max(one.place for one in s.callers)).settle(),
     "enter": lambda s, i: s.go("callers", i, floor=0).settle(),
-    "quit_queue": lambda s, i: s.without(s.callers[i].place).go("callers", i, place=0, floor=0).settle(),
+    "quit_queue": lambda s, i: s.without(s.callers[i].place).go("callers", i, place=0, floor=0, held=False).settle(),
     "retire": lambda s, _: s.retire_version(s.operators[0].version).settle(),
     "roll_back": lambda s, _: s.go("versions", s.operators[0].version, at="live").go("locks", 0, at="held"),
     "restore": lambda s, _: s.moved_leases(s.operators[0].version, free=1, gathered=-1),
@@ -232,6 +228,7 @@ GUARDS: dict[str, Guard] = {
     "gathered": lambda s, _: s.old().gathered > 0,
     "nothing left": lambda s, _: all(one.at in ("reclaimed", "fresh") for one in s.versions),
     "kept": lambda s, v: v == s.kept,
+    "may pass on": lambda s, i: s.locks[0].version == s.current and s.can_serve(i),
     "one home": lambda s, _: s.versions[s.locks[0].version].free > 0,
 }
 

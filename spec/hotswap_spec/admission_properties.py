@@ -20,9 +20,10 @@ def will_settle(s: State) -> bool:
 LEVEL = Level(
     *("admission", State, TABLE, GUARDS, EFFECTS, initial),
     bounds={
-        "small": ({"callers": 2, "versions": 2, "size": 1}, 12_651),
-        "live": ({"callers": 2, "versions": 2, "size": 1, "closers": 1, "calls": 1}, 32_549),  # the lock is not fair
-        "large": ({"callers": 3, "versions": 2, "size": 2, "closers": 1}, 435_144),
+        "small": ({"callers": 2, "versions": 2, "size": 1}, 12_011),
+        "live": ({"callers": 2, "versions": 2, "size": 1, "closers": 1, "calls": 1}, 31_981),  # the lock is not fair
+        "gates": ({"callers": 2, "versions": 3, "size": 1}, 166_055),  # one shut after another
+        "large": ({"callers": 3, "versions": 2, "size": 2, "closers": 1}, 400_079),
     },
     rest="outside rest ready closed fresh live reclaimed free",
     symmetric=("callers",),
@@ -37,6 +38,9 @@ LEVEL = Level(
         ),
         "L3 no waiter is forgotten: one who could be served is about to be": lambda s: (
             will_settle(s) or not s.can_serve(0) or all(one.at != "parked" or one.place != 1 for one in s.callers)
+        ),
+        "L3 a drain behind the gate ends when who was held before has been served": lambda s: (
+            s.closed or not s.shut or s.versions[s.current].at != "drained" or not any(one.held for one in s.callers)
         ),
     },
     steps={
