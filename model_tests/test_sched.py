@@ -45,6 +45,7 @@ from scheduler import (
     sample,
     shortest,
 )
+from scheduler._guides import Guide
 from scheduler._search import search
 from scheduler._story import parsed, spelled
 
@@ -289,12 +290,8 @@ def test_finalizers_run_where_the_last_reference_goes_and_may_touch_what_is_shar
 
 
 def test_search_takes_any_guide() -> None:
-    class Last:
+    class Last(Guide):
         def choose(self, enabled: list[int]) -> int:
             return enabled[-1]
-
-        def made(self, did: object) -> None: ...
-        def again(self) -> bool:
-            return False
 
     assert search(counters, Last(), "the last one", Limits()).outcomes == {2: 1}

@@ -15,8 +15,9 @@ from scheduler._errors import (
 )
 from scheduler._ports import Cell, SchedulerClock, SchedulerSync
 from scheduler._reduction import Reduction
-from scheduler._run import Limits, Run, Shared
+from scheduler._run import Run
 from scheduler._search import Check, Failure, Program, Verdict, explore, replay, sample, shortest, tell
+from scheduler._task import Limits, Shared
 
 __all__ = [
     "Cell",

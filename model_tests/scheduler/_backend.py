@@ -1,7 +1,7 @@
-"""What a task runs on. Greenlets are the fast way; a backend on threads of the system needs these two classes only.
+"""What a task runs on. Greenlets are the fast way; `_threads.py` is a way on threads of the system.
 
-A backend hands control back and forth, and decides nothing: who runs next is the scheduler's business. So a schedule
-found on one backend replays on any other.
+A backend hands control from one worker to another, and decides nothing: who runs next is the scheduler's business.
+So a schedule found on one backend replays on any other.
 """
 
 from __future__ import annotations
@@ -13,38 +13,49 @@ import greenlet as _greenlet  # type: ignore[import-untyped]
 
 
 class Worker(Protocol):
-    """The thread of control of one task."""
+    """A thread of control: that of one task, or the one which makes the run."""
 
-    def resume(self) -> None:
-        """Called by the scheduler: go on until the task pauses or ends."""
+    def hand_over(self, to: Any) -> None:
+        """Called by this worker itself: `to`, of the same backend, goes on. Returns when this one is handed over to."""
 
-    def pause(self) -> None:
-        """Called by the task: back to the scheduler, until it resumes this one."""
+
+class Backend(Protocol):
+    """The workers of one run."""
+
+    @property
+    def hub(self) -> Worker:
+        """Who makes the run, and goes on whenever a task's work has ended."""
+
+    def worker(self, work: Callable[[], None]) -> Worker:
+        """One that begins with `work` when it is handed over to first. `work` must not raise."""
+
+    def end(self) -> None:
+        """All work has ended or never began."""
 
 
 class Greenlets:
-    """Greenlets, around the one that makes this object. Nothing runs but what was resumed.
+    """Greenlets, around the one that makes this object. Nothing runs but what was handed over to.
 
     A greenlet cannot be switched out of while C code that does not know of greenlets is on its stack and will be
-    resumed out of order (a host function of wasmtime, say): programs with real wasm need another backend.
+    resumed out of order (a host function of wasmtime, say).
     """
 
     def __init__(self) -> None:
-        self.hub: Any = _greenlet.getcurrent()
+        self.hub = _GreenletWorker(_greenlet.getcurrent())
 
-    def worker(self, work: Callable[[], None]) -> Worker:
-        return _GreenletWorker(self.hub, work)
+    def worker(self, work: Callable[[], None]) -> _GreenletWorker:
+        return _GreenletWorker(_greenlet.greenlet(work, self.hub.greenlet))
+
+    def end(self) -> None:
+        """Greenlets go with the run."""
 
 
 class _GreenletWorker:
-    __slots__ = ("_greenlet", "_hub")
+    __slots__ = ("greenlet", "switch")
 
-    def __init__(self, hub: Any, work: Callable[[], None]) -> None:
-        self._hub: Any = hub
-        self._greenlet: Any = _greenlet.greenlet(work, hub)
+    def __init__(self, greenlet: Any) -> None:
+        self.greenlet: Any = greenlet
+        self.switch: Callable[[], object] = greenlet.switch
 
-    def resume(self) -> None:
-        self._greenlet.switch()
-
-    def pause(self) -> None:
-        self._hub.switch()
+    def hand_over(self, to: _GreenletWorker) -> None:
+        to.switch()

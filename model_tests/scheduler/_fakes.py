@@ -11,7 +11,8 @@ from __future__ import annotations
 from hotswap._manifest import PluginManifest
 from hotswap._ports import Number, Value
 from hotswap.testing import FakeCode, FakeInstance, FakeModule, FakeRuntime
-from scheduler._run import Run, Shared
+from scheduler._run import Run
+from scheduler._task import Shared
 
 
 class SchedulerRuntime(FakeRuntime):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from scheduler._errors import Nondeterministic
 from scheduler._story import spelled
+
+CHOICE_SHIFT: Final = 32
+"""A step as a number: its choice, and below that what its task had announced: `2 * object`, plus 1 for a change."""
 
 
 class Did(NamedTuple):
@@ -20,26 +24,38 @@ class Did(NamedTuple):
     """The object for which it may have ended a wait."""
     tasks: int = 0
     """How many tasks there are since."""
+    announced: int = 0
+    """The access that it had announced, as in a footprint; 0 if it is the task's first step."""
 
 
 class Pruned(Exception):
     """Every step that is possible sleeps: this schedule is another one in a different order."""
 
 
-class Guide(Protocol):
+class Guide:
     """Makes the choices of one run after the other."""
+
+    def script(self, careful: bool) -> Sequence[int]:
+        """The steps at the beginning of the coming run that need no choice, since an earlier run has made them.
+
+        They are replayed without a look at what is possible, and what they do is not told; `choose` is asked from
+        there on. None of them if the run is to be `careful`.
+        """
+        return ()
 
     def choose(self, enabled: list[int]) -> int:
         """One of the choices. Raises `Pruned`."""
+        raise NotImplementedError
 
     def made(self, did: Did) -> None:
         """What the step did that was chosen last."""
 
     def again(self) -> bool:
         """The run has ended. Whether there is another one to make."""
+        return False
 
 
-class Sampled:
+class Sampled(Guide):
     """Schedules by the throw of a die. Each run stays with a task for a while, as real ones do."""
 
     def __init__(self, seed: int, runs: int) -> None:
@@ -50,15 +66,12 @@ class Sampled:
             self._last = self._random.choice(enabled)
         return self._last
 
-    def made(self, did: Did) -> None:
-        """It does not matter."""
-
     def again(self) -> bool:
         self._left, self._last = self._left - 1, -1
         return self._left > 0
 
 
-class Scripted:
+class Scripted(Guide):
     """One schedule that is given; when it ends early, whoever ran last goes on."""
 
     def __init__(self, choices: list[int]) -> None:
@@ -76,9 +89,3 @@ class Scripted:
             self._last = enabled[0]
         self._at += 1
         return self._last
-
-    def made(self, did: Did) -> None:
-        """Nothing is compared."""
-
-    def again(self) -> bool:
-        return False

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 from scheduler._errors import WouldBlock
-from scheduler._run import SPURIOUS, TIMEOUT, Run, Shared
+from scheduler._run import Run
+from scheduler._task import GO, SPURIOUS, TIMEOUT, Shared
 
 T = TypeVar("T")
 
@@ -27,21 +28,23 @@ class Lock(Shared):
         return self._free
 
     def __enter__(self) -> bool:
-        self.run.announce(self, True, "acquires", self._is_free)
-        self.run.touch(self, True)
+        run = self.run
+        if run.announce(self, True, "acquires", self._is_free):
+            run.touch(self, True)
         self._free = False
-        if self.run.current is not None:
-            self.run.current.held += 1
+        if run.current is not None:
+            run.current.held += 1
         return True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        self.run.announce(self, True, "releases")
-        self.run.touch(self, True)
+        run = self.run
+        if run.announce(self, True, "releases"):
+            run.touch(self, True)
         self._free = True
-        if self.run.current is not None:
-            self.run.current.held -= 1
+        if run.current is not None:
+            run.current.held -= 1
 
 
 class Parker(Shared):
@@ -62,20 +65,20 @@ class Parker(Shared):
             run.now += timeout  # nobody else is there to end it
         else:
             run.announce(self, True, "parks on", self._has_permit, None if timeout is None else run.now + timeout)
-        task = run.current
-        if task is not None and task.how == TIMEOUT:
-            run.touch(self, False, also=(2 * run.clock_object.key + 1,))
+        how, run.how = run.how, GO
+        if how == TIMEOUT:
+            run.touch(self, False, also=(run.clock_object.code + 1,))
             return False
-        if task is not None and task.how == SPURIOUS:
-            run.touch(self, False, also=(2 * run.chance_object.key + 1,))
+        if how == SPURIOUS:
+            run.touch(self, False, also=(run.chance_object.code + 1,))
             return True
         permit, self._permit = self._permit, False
         run.touch(self, permit)
         return permit
 
     def unpark(self) -> None:
-        self.run.announce(self, True, "unparks")
-        self.run.touch(self, not self._permit)
+        if self.run.announce(self, True, "unparks"):
+            self.run.touch(self, not self._permit)
         self._permit = True
 
 
@@ -89,16 +92,14 @@ class Atomic(Shared, Generic[T]):
     @property
     def value(self) -> T:
         run = self.run
-        if run.current is not None:
-            run.announce(self, False, "reads")
+        if run.current is not None and run.announce(self, False, "reads"):
             run.touch(self, False)
         return self._value
 
     @value.setter
     def value(self, value: T) -> None:
         run = self.run
-        if run.current is not None:
-            run.announce(self, True, "stores to")
+        if run.current is not None and run.announce(self, True, "stores to"):
             run.touch(self, value is not self._value)
         self._value = value
 
@@ -111,28 +112,28 @@ class Bag(Shared, Generic[T]):
         self._items = list(items)
 
     def append(self, item: T, /) -> None:
-        self.run.announce(self, True, "appends to")
-        self.run.touch(self, True)
+        if self.run.announce(self, True, "appends to"):
+            self.run.touch(self, True)
         self._items.append(item)
 
     def pop(self) -> T:
-        self.run.announce(self, True, "pops from")
-        self.run.touch(self, bool(self._items))
+        if self.run.announce(self, True, "pops from"):
+            self.run.touch(self, bool(self._items))
         return self._items.pop()
 
     def remove(self, item: T, /) -> None:
-        self.run.announce(self, True, "removes from")
-        self.run.touch(self, item in self._items)
+        if self.run.announce(self, True, "removes from"):
+            self.run.touch(self, item in self._items)
         self._items.remove(item)
 
     def copy(self) -> list[T]:
-        self.run.announce(self, False, "copies")
-        self.run.touch(self, False)
+        if self.run.announce(self, False, "copies"):
+            self.run.touch(self, False)
         return self._items.copy()
 
     def __len__(self) -> int:
-        self.run.announce(self, False, "counts")
-        self.run.touch(self, False)
+        if self.run.announce(self, False, "counts"):
+            self.run.touch(self, False)
         return len(self._items)
 
 

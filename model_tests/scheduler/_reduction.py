@@ -30,19 +30,18 @@ left out: the schedule that stands for a class might be one with too many preemp
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
 from scheduler._errors import Nondeterministic, UnknownFootprint
-from scheduler._guides import Did, Pruned
-from scheduler._races import Clock, learn
+from scheduler._guides import CHOICE_SHIFT, Did, Guide, Pruned
 
 Footprint = tuple[int, ...] | None
 
-
+RUNS_BETWEEN_CAREFUL: Final = 32
 NOTHING: Final = Did(None)
+ASLEEP: Final[dict[int, Footprint]] = {}
+"""Nobody; never changed."""
 
 
 class Reduction(Enum):
@@ -57,23 +56,22 @@ def conflict(one: Footprint, other: Footprint) -> bool:
     return any(a >> 1 == b >> 1 and (a | b) & 1 for a in one for b in other)
 
 
-@dataclass(slots=True)
 class Node:
-    """A state on the current path, and the step that leaves it."""
+    """A state on the current path at which there is a choice."""
 
-    enabled: list[int]
-    last: int
-    """The task that ran before; -1 at the start."""
-    left: int | None
-    """Preemptions that are left."""
-    sleep: dict[int, Footprint]
-    chosen: int = -1
-    explored: dict[int, Footprint] = field(default_factory=dict)
-    wanted: set[int] | None = None
-    """The choices to explore; None: all."""
-    did: Did = NOTHING
-    clock: Clock = field(default_factory=dict)
-    """How many steps of each task come before the end of this step, in every schedule of the class."""
+    __slots__ = ("enabled", "explored", "last", "left", "sleep", "wanted")
+
+    def __init__(self, enabled: list[int], last: int, left: int | None, sleep: dict[int, Footprint]) -> None:
+        self.enabled = enabled
+        self.last = last
+        """The task that ran before; -1 at the start."""
+        self.left = left
+        """Preemptions that are left."""
+        self.sleep = sleep
+        self.explored = ASLEEP
+        """Choices made here before the present one."""
+        self.wanted: set[int] | None = None
+        """The choices to explore; None: all."""
 
     def preempts(self, choice: int) -> bool:
         return choice // 3 != self.last and 3 * self.last in self.enabled
@@ -84,7 +82,7 @@ class Node:
         for choice in [own, *self.enabled] if own in self.enabled else self.enabled:
             if choice in self.explored or choice in self.sleep:
                 continue
-            if self.wanted is not None and choice not in self.wanted and self.explored:
+            if self.wanted is not None and choice not in self.wanted:
                 continue
             if self.left == 0 and self.preempts(choice):
                 continue
@@ -92,131 +90,166 @@ class Node:
         return -1
 
 
-class DepthFirst:
+class DepthFirst(Guide):
+    """The current path is kept by columns, one entry a step; sets of steps are numbers, one bit a step."""
+
     def __init__(self, reduction: Reduction, preemptions: int | None = None) -> None:
         self._reduction = reduction if preemptions is None else Reduction.NONE
+        self._races = self._reduction is Reduction.RACES
         self._bound = preemptions
-        self._path: list[Node] = []
+        self._nodes: list[Node | None] = []  # None: there was no choice, and nothing slept
+        self._chosen: list[int] = []
+        self._did: list[Did] = []
+        self._past: list[int] = []
+        """The steps before the end of this one in every schedule of the class, and this one."""
         self._depth = 0
-        self._touching: defaultdict[int, list[int]] = defaultdict(list)  # steps of the path, by object
-        self._of_task: defaultdict[int, list[int]] = defaultdict(list)
+        self._runs = 0
+        self._reading: dict[int, int] = {}
+        """By object: the steps that read it."""
+        self._changing: dict[int, int] = {}
+        self._of_task: dict[int, int] = {}
+
+    def script(self, careful: bool) -> list[int]:
+        self._runs += 1
+        if careful or not self._runs % RUNS_BETWEEN_CAREFUL or not self._chosen:
+            self._depth = 0
+            return []
+        self._depth = len(self._did)
+        return [choice << CHOICE_SHIFT | did[4] for choice, did in zip(self._chosen, self._did, strict=False)]
 
     def choose(self, enabled: list[int]) -> int:
-        if self._depth < len(self._path):
-            node = self._path[self._depth]
-            if node.enabled != enabled:
-                raise Nondeterministic(f"step {self._depth}: {enabled} are possible, and were {node.enabled}")
-        else:
-            node = self._new(enabled)
-            node.chosen = node.next_choice()
-            self._path.append(node)
-            if node.chosen < 0:
-                raise Pruned
-        if self._reduction is Reduction.RACES and node.wanted is None:
-            node.wanted = {node.chosen, *(choice for choice in enabled if choice % 3)}
-        self._depth += 1
-        return node.chosen
+        at = self._depth
+        self._depth = at + 1
+        if at < len(self._chosen):
+            return self._chosen_before(at, enabled)
+        last, left, sleep = -1, self._bound, ASLEEP
+        if at:
+            before, made = self._nodes[at - 1], self._chosen[at - 1]
+            last = made // 3
+            if before is not None:
+                left = before.left
+                if left is not None and before.preempts(made):
+                    left -= 1
+                if (before.sleep or before.explored) and self._reduction is not Reduction.NONE:
+                    footprint, asleep = self._did[at - 1].footprint, before.sleep | before.explored
+                    sleep = {c: f for c, f in asleep.items() if c // 3 != last and not conflict(f, footprint)}
+        if len(enabled) == 1 and not sleep and left is None:
+            chosen = enabled[0]
+            self._nodes.append(None)
+            self._chosen.append(chosen)
+            return chosen
+        node = Node(enabled, last, left, sleep)
+        chosen = node.next_choice()
+        if chosen < 0:
+            raise Pruned
+        self._nodes.append(node)
+        self._chosen.append(chosen)
+        if self._races:
+            node.wanted = {chosen}
+            node.wanted.update(choice for choice in enabled if choice % 3)
+        return chosen
 
-    def _new(self, enabled: list[int]) -> Node:
-        if not self._path:
-            return Node(enabled, -1, self._bound, {})
-        before = self._path[-1]
-        last, left = before.chosen // 3, before.left
-        if left is not None:
-            left -= before.preempts(before.chosen)
-        sleep: dict[int, Footprint] = {}
-        if self._reduction is not Reduction.NONE:
-            footprint = before.did.footprint
-            asleep = before.sleep | {c: f for c, f in before.explored.items() if c != before.chosen}
-            sleep = {c: f for c, f in asleep.items() if c // 3 != last and not conflict(f, footprint)}
-        return Node(enabled, last, left, sleep)
+    def _chosen_before(self, at: int, enabled: list[int]) -> int:
+        node, chosen = self._nodes[at], self._chosen[at]
+        were = [chosen] if node is None else node.enabled
+        if were != enabled:
+            raise Nondeterministic(f"step {at}: {enabled} are possible, and were {were}")
+        return chosen
 
     def made(self, did: Did) -> None:
         at = self._depth - 1
-        node = self._path[at]
-        if node.chosen in node.explored:
-            if node.did != did:
-                raise Nondeterministic(f"step {at}: it did {did}, and did {node.did} before")
-            return
-        node.did, node.explored[node.chosen] = did, did.footprint
-        if self._reduction is Reduction.RACES:
-            self._order(at, node, did)
+        if at == len(self._did):
+            self._did.append(did)
+            if self._races:
+                self._order(at, did)
+        elif self._did[at] != did:
+            raise Nondeterministic(f"step {at}: it did {did}, and did {self._did[at]} before")
 
     def again(self) -> bool:
-        self._depth = 0
-        while self._path:
-            node = self._path[-1]
-            self._forget(len(self._path) - 1, node)
-            node.chosen = node.next_choice()
-            if node.chosen >= 0:
+        nodes, chosen, made = self._nodes, self._chosen, self._did
+        for at in range(len(chosen) - 1, -1, -1):
+            node = nodes[at]
+            if node is None or len(node.enabled) == 1:
+                continue
+            if node.explored is ASLEEP:
+                node.explored = {}
+            node.explored[chosen[at]] = made[at].footprint
+            choice = node.next_choice()
+            if choice >= 0:
+                chosen[at] = choice
+                self._cut(at)
                 return True
-            self._path.pop()
         return False
+
+    def _cut(self, at: int) -> None:
+        """What follows the choice of this number is forgotten."""
+        del self._nodes[at + 1 :], self._chosen[at + 1 :], self._did[at:], self._past[at:]
+        if self._races:
+            low = (1 << at) - 1
+            for masks in (self._reading, self._changing, self._of_task):
+                for key, mask in masks.items():
+                    masks[key] = mask & low
 
     # -- races -------------------------------------------------------------------------------------------------
 
-    def _forget(self, at: int, node: Node) -> None:
-        if self._reduction is Reduction.RACES and node.clock:
-            for part in node.did.footprint or ():
-                self._touching[part >> 1].pop()
-            self._of_task[node.chosen // 3].pop()
-            node.clock = {}
-
-    def _order(self, at: int, node: Node, did: Did) -> None:
-        """The step's clock, and what its races ask for at earlier states."""
-        if did.footprint is None:
+    def _order(self, at: int, did: Did) -> None:
+        """The step's past, and what its races ask for at earlier states."""
+        footprint, needs, _, _, _ = did
+        if footprint is None:
             raise UnknownFootprint("a step's footprint is not known, so its races are not")
-        task = node.chosen // 3
-        own = self._of_task[task]
-        clock = (self._path[own[-1]].clock if own else self._born(at, task)).copy()
-        ordered = clock.copy()  # what comes before for other reasons than this step's own accesses
-        earlier = sorted({i for part in did.footprint for i in self._touching[part >> 1]}, reverse=True)
+        task, bit, pasts = self._chosen[at] // 3, 1 << at, self._past
+        own = self._of_task.get(task, 0)
+        past = pasts[own.bit_length() - 1] if own else self._born(task)
+        self._of_task[task] = own | bit
+        ordered = past  # what comes before for other reasons than this step's own accesses
+        earlier = 0
+        reading, changing = self._reading, self._changing
+        for part in footprint:
+            key = part >> 1
+            earlier |= changing.get(key, 0)
+            if part & 1:
+                earlier |= reading.get(key, 0)
+                changing[key] = changing.get(key, 0) | bit
+            else:
+                reading[key] = reading.get(key, 0) | bit
+        earlier &= ~(ordered | bit)
         races: list[int] = []
-        for i in earlier:
-            before = self._path[i]
-            other = before.chosen // 3
-            if not conflict(before.did.footprint, did.footprint):
+        while earlier:
+            i = earlier.bit_length() - 1
+            past |= pasts[i]
+            if needs and self._did[i].gives == needs:
+                earlier ^= 1 << i
                 continue
-            learn(clock, before.clock)
-            if other == task or ordered.get(other, 0) >= before.clock[other]:
-                continue
-            if did.needs and before.did.gives == did.needs:
-                continue
-            races.append(i)
-            learn(ordered, before.clock)
-        clock[task] = clock.get(task, 0) + 1
-        node.clock = clock
-        own.append(at)
-        for part in did.footprint:
-            self._touching[part >> 1].append(at)
+            ordered |= pasts[i]
+            earlier &= ~ordered
+            if self._nodes[i] is not None:
+                races.append(i)
+        pasts.append(past | bit)
         for i in races:
             self._try(i, at)
 
-    def _born(self, at: int, task: int) -> Clock:
-        """The clock of the step that spawned the task."""
-        for i in range(at):
-            if self._path[i].did.tasks > task:
-                return self._path[i].clock if i and self._path[i - 1].did.tasks <= task else {}
-        return {}
+    def _born(self, task: int) -> int:
+        """The past of the step that spawned the task."""
+        did = self._did
+        for i in range(len(did)):
+            if did[i].tasks > task:
+                return self._past[i] if i and did[i - 1].tasks <= task else 0
+        return 0
 
     def _try(self, i: int, at: int) -> None:
         """Steps i and `at` race: see that, at the state before i, something is tried that leads to the other order."""
-        node, task = self._path[i], self._path[at].chosen // 3
-        other, count = node.chosen // 3, node.clock[node.chosen // 3]
+        node, chosen, past = self._nodes[i], self._chosen, self._past
+        assert node is not None
+        wanted, task = node.wanted, chosen[at] // 3
+        assert wanted is not None
         firsts: dict[int, int] = {}  # of each task: its first step that does not follow from step i, and step `at`
         for k in range(i + 1, at):
-            between = self._path[k]
-            if between.clock.get(other, 0) < count:
-                firsts.setdefault(between.chosen // 3, k)
+            if not past[k] >> i & 1:
+                firsts.setdefault(chosen[k] // 3, k)
         firsts.setdefault(task, at)
-        initial = {
-            self._path[k].chosen
-            for one, k in firsts.items()
-            if not any(t != one and self._path[k].clock.get(t, 0) >= self._path[j].clock[t] for t, j in firsts.items())
-        }
-        wanted = node.wanted
-        assert wanted is not None
-        if not initial & wanted:
+        among = sum(1 << k for k in firsts.values())
+        initial = {chosen[k] for k in firsts.values() if not past[k] & among & ~(1 << k)}
+        if initial.isdisjoint(wanted):
             possible = [choice for choice in initial if choice in node.enabled]
             own = [choice for choice in possible if choice // 3 == task]
             wanted.update((own or possible)[:1] or node.enabled)

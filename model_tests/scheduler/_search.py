@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from scheduler._errors import CheckFailed, Found
 from scheduler._guides import Guide, Pruned, Sampled, Scripted
 from scheduler._reduction import DepthFirst, Reduction
-from scheduler._run import Limits, Run, first_line
+from scheduler._run import Run
 from scheduler._story import Story, parsed, spelled
+from scheduler._task import Limits, first_line
 
 Check = Callable[[], Hashable]
 Program = Callable[[Run], Check]
@@ -58,13 +59,11 @@ def run_once(
     program: Program, limits: Limits, guide: Guide, story: Story | None = None
 ) -> tuple[Run, list[int], object]:
     """One run. The last item is its outcome, or the `Found` or `Pruned` that ended it."""
-    run, choices = Run(limits, story), list[int]()
+    run = Run(limits, story)
     result: object
     try:
         check = program(run)
-        while enabled := run.choices():
-            choices.append(guide.choose(enabled))
-            guide.made(run.step(choices[-1]))
+        run.go(guide)
         try:
             result = check()
         except AssertionError as error:
@@ -73,7 +72,7 @@ def run_once(
         result = found
     finally:
         run.abandon()
-    return run, choices, result
+    return run, run.chosen, result
 
 
 @contextmanager

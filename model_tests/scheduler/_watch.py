@@ -23,7 +23,8 @@ from hotswap._lifecycle import Lifecycle
 from hotswap._protocol import HotReloadProtocol
 from hotswap._upgrade import Upgrades
 from hotswap._version import Attempt, Lease, Version, Waiter
-from scheduler._run import Run, Shared
+from scheduler._run import Run
+from scheduler._task import Shared
 
 WATCHED: Final[list[tuple[type, str]]] = [
     (Core, "_retired"),
