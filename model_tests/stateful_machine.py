@@ -186,7 +186,12 @@ class PluginMachine(Lockstepped):
         return self.latest
 
     def _where_it_may_pause(self, pauses: set[str]) -> set[str]:
-        """Not where an event comes in the middle of what is one step in the table."""
+        """Not where an event comes in the middle of what is one step in the table.
+
+        Without patience a rollback would race with the calls that the candidate serves, so it pauses before that.
+        """
+        if self.patience == 0 and self.options.cutover is Cutover.OVERLAP:
+            pauses = pauses | {"published"}
         if self.options.cutover is Cutover.EXCLUSIVE:  # a rollback has to make good what has trapped meanwhile
             return pauses - {"rolled_back"}
         if self.options.on_drain_timeout is OnDrainTimeout.INTERRUPT:  # commits, and interrupts then
