@@ -103,7 +103,7 @@ class _Reign(NamedTuple):
 
 
 def check(first: int, upgrades: Sequence[Upgrade], calls: Iterable[Call]) -> Contradiction | None:
-    """None if the history is right. `upgrades` are in the order in which they owned the plugin."""
+    """None if the history is right. `upgrades` are in the order in which they owned the plugin, and began and ended."""
     by_version: dict[int, _Calls] = {}
     for call in calls:
         group = by_version.get(call.version)
@@ -150,11 +150,11 @@ def _check_order(reigns: list[_Reign], by_version: dict[int, _Calls]) -> Contrad
 
 
 def _later(a: _Bound, b: _Bound) -> _Bound:
-    return a if a.at >= b.at else b
+    return a if a.at > b.at else b
 
 
 def _earlier(a: _Bound, b: _Bound) -> _Bound:
-    return a if a.at <= b.at else b
+    return a if a.at < b.at else b
 
 
 def _first_to_enter(a: Call, b: Call) -> Call:
