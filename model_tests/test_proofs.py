@@ -6,13 +6,9 @@ nothing, is a failure.
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -31,6 +27,7 @@ from proofs import (
 )
 from proofs._check import CONFIRMED, Verdict, objections
 from proofs._contracts import INVARIANT, functions, lines
+from proofs._process import output, verdicts_on
 from proofs._weaker import conjuncts
 
 STEPS = (upgrade_ends, admission_steps, upgrade_steps, admission_operator)
@@ -49,7 +46,6 @@ TWINS = {
 }
 SECONDS = "60"  # for one postcondition; the slowest needs 2
 SECONDS_OF_A_TWIN = "3"  # one of them is never decided
-SECONDS_OF_A_RUN = 110
 PROCESSES = 2
 
 Verdicts = dict[str, list[Verdict]]
@@ -57,22 +53,13 @@ Verdicts = dict[str, list[Verdict]]
 
 def run(module: ModuleType) -> Verdicts:
     """CrossHair's verdicts on a module, by function."""
-    found = output("_check", SECONDS_OF_A_TWIN if module is broken else SECONDS, module.__name__)
-    return {name: [Verdict(*one) for one in verdicts] for name, verdicts in found}
+    return verdicts_on(module, SECONDS_OF_A_TWIN if module is broken else SECONDS)
 
 
 def weaken(level: ModuleType) -> dict[str, list[str]]:
     """What is objected to the proofs without a conjunct of a level's invariant, by conjunct."""
     found = output("_weaker", level.__name__, *(module.__name__ for module in LEVELS[level]))
     return {name: objections for name, _, objections in found}
-
-
-def output(script: str, *arguments: str) -> list[Any]:
-    """What a script prints, a process of its own: CrossHair traces Python, and so does who measures coverage."""
-    command, here = [sys.executable, "-m", f"proofs.{script}", *arguments], Path(__file__).parent
-    done = subprocess.run(command, capture_output=True, text=True, cwd=here, timeout=SECONDS_OF_A_RUN)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,91 @@
+"""Edits to the production code that a contract must notice: a method, what stands in it, and what would be wrong."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from unittest import mock
+
+from hotswap._lifecycle import Lifecycle
+from hotswap._protocol import HotReloadProtocol
+from hotswap._upgrade import Upgrades
+
+
+class Twin(NamedTuple):
+    owner: Any
+    name: str
+    old: str
+    new: str
+
+    @contextmanager
+    def instead(self) -> Iterator[None]:
+        """The edited function stands in the place of the production's."""
+        function = vars(self.owner)[self.name] if isinstance(self.owner, type) else getattr(self.owner, self.name)
+        module = sys.modules[function.__module__]
+        source = textwrap.dedent(inspect.getsource(function))
+        assert source.count(self.old) == 1, f"expected one {self.old!r} in {self.name}"
+        defined: dict[str, Any] = {}
+        exec(compile(source.replace(self.old, self.new), "<twin>", "exec"), vars(module), defined)
+        with mock.patch.object(self.owner, self.name, defined[self.name]):
+            yield
+
+
+PROTOCOL = {
+    "anybody_asks": {
+        "claims what is owned": Twin(HotReloadProtocol, "claim", "self._owner is not None", "False"),
+        "claims what is closed": Twin(HotReloadProtocol, "claim", "self._refuse_closed()", "pass"),
+        "does not count a claim": Twin(HotReloadProtocol, "claim", "attempts + 1", "attempts"),
+        "cancels too late": Twin(HotReloadProtocol, "cancel", "is not HotReloadState.PREP", "is HotReloadState.PREP"),
+        "cancels and keeps the owner": Twin(HotReloadProtocol, "cancel", "self._owner = book, None", "_ = book, None"),
+        "begins what is not offered": Twin(HotReloadProtocol, "begin", " or candidate is None", ""),
+        "begins what executes": Twin(
+            HotReloadProtocol, "begin", "self.phase.value is not HotReloadState.PREP", "None is HotReloadState.PREP"
+        ),
+        "begins what was cancelled": Twin(HotReloadProtocol, "begin", "self._refuse_lost(prepared)", "pass"),
+        "confirms what is lost": Twin(HotReloadProtocol, "_refuse_lost", "is not attempt", "is None"),
+        "gives up another's": Twin(HotReloadProtocol, "abort", "self._owner is not attempt or ", ""),
+        "finishes another's": Twin(HotReloadProtocol, "finish", "self._owner is attempt and ", ""),
+        "counts a failure that was none": Twin(HotReloadProtocol, "close", " and not self._owner.decided", ""),
+        "closes and keeps the candidate": Twin(HotReloadProtocol, "close", "self._drop_candidate(self._owner)", "pass"),
+        "publishes when closed": Twin(HotReloadProtocol, "publish", "self._refuse_closed()", "pass"),
+        "commits when closed": Twin(HotReloadProtocol, "commit", "self._refuse_closed()", "pass"),
+        "waits when closed": Twin(Lifecycle, "_drained", "if not closing:", "if closing:"),
+        "reclaims under a call": Twin(Lifecycle, "reclaim", " or not version.drained", ""),
+        "reclaims what a rollback needs": Twin(Lifecycle, "reclaim", "version is self._kept or ", ""),
+    },
+    "the_owner_asks": {
+        "does not give the attempt up": Twin(HotReloadProtocol, "abort", "attempt if executed else None", "attempt"),
+        "rolls back what did not execute": Twin(
+            HotReloadProtocol, "abort", "ROLLED_BACK if executed", "ROLLED_BACK if True"
+        ),
+        "undoes what is decided": Twin(HotReloadProtocol, "abort", "attempt.decided or", ""),
+        "rolls back and stays": Twin(HotReloadProtocol, "abort", "self.current.value = attempt.old", "pass"),
+        "does not count a failure": Twin(HotReloadProtocol, "_failed", "failed_upgrades + 1", "failed_upgrades"),
+        "rolls back to what is stopped": Twin(HotReloadProtocol, "abort", "attempt.old.code.interrupt(False)", "pass"),
+        "rolls back behind the gate": Twin(HotReloadProtocol, "abort", "self._open_gate()", "pass"),
+        "publishes and does not retire": Twin(HotReloadProtocol, "publish", "self._retire(old)", "pass"),
+        "commits behind the gate": Twin(HotReloadProtocol, "commit", "self._open_gate()", "pass"),
+        "commits and keeps the old": Twin(HotReloadProtocol, "commit", "True, None", "True, attempt.old"),
+        "finishes what is undecided": Twin(HotReloadProtocol, "finish", "attempt.decided", "True"),
+        "takes the other cutover": Twin(HotReloadProtocol, "begin", "cutover is Cutover", "cutover is not Cutover"),
+        "executes and does not keep": Twin(HotReloadProtocol, "begin", "self._owner, self._kept", "self._owner, _"),
+        "offers what is retired": Twin(
+            HotReloadProtocol,
+            "offer",
+            "candidate.live.value = candidate, True",
+            "candidate.live.value = candidate, False",
+        ),
+    },
+    "the_drain_timeout_passes": {
+        "detaches one too many": Twin(Upgrades, "_overdue", "others < policy", "others <= policy"),
+        "counts the old one as another": Twin(Upgrades, "_overdue", "version is not old", "True"),
+        "interrupts and does not commit": Twin(Upgrades, "_overdue", "is Cutover.OVERLAP", "is None"),
+        "interrupts and detaches": Twin(Upgrades, "_overdue", " or attempt.decided", " or True"),
+        "interrupts nobody": Twin(HotReloadProtocol, "interrupt", "interrupt(True)", "interrupt(False)"),
+    },
+}
+"""By the contract of `impl_protocol.py` that must notice."""
