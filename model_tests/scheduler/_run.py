@@ -84,8 +84,8 @@ class Run(Steps):
 
         True if its footprint is wanted, and then `touch` must follow; otherwise it may.
         """
-        if self._expected == self._mine + shared.code + write:
-            self._expected = self._advance()
+        if self.expected == self.mine + shared.code + write:
+            self.expected = self.advance()
             return False
         task = self.current
         if task is None:
@@ -147,7 +147,7 @@ class Run(Steps):
 
     def abandon(self) -> None:
         """Unwind what still runs."""
-        self.over, self._open, self._expected = True, False, NEVER
+        self.over, self._open, self.expected = True, False, NEVER
         for task in self.tasks:
             if task.shared is not None and not task.done:
                 self.current = task

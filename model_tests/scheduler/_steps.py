@@ -25,26 +25,26 @@ class Steps:
     """The part of a run that moves it."""
 
     __slots__ = (
-        "_advance",
         "_alive",
         "_announced",
         "_backend",
-        "_expected",
         "_footprint",
         "_guide",
         "_hub",
-        "_mine",
         "_needs",
         "_open",
         "_raised",
         "_shared",
         "_what",
+        "advance",
         "after_step",
         "at_end",
         "chosen",
         "current",
+        "expected",
         "how",
         "limits",
+        "mine",
         "now",
         "over",
         "problem",
@@ -78,8 +78,8 @@ class Steps:
         """Told of each step that was made: by whom, what, on which object. The task has come to its next access.
         To be set before the first step."""
         self._raised: BaseException | None = None
-        self._expected, self._mine = NEVER, 0  # the step to replay, and the running task's part in such a number
-        self._advance: Callable[[], int] = iter(()).__next__
+        self.expected, self.mine = NEVER, 0  # the step to replay, and the running task's part in such a number
+        self.advance: Callable[[], int] = iter(()).__next__
         self._open = False  # whether a step is under way whose footprint is taken down
         self._footprint: tuple[int, ...] | None = None
         self._shared: Shared | None = None  # of the step under way, as it was announced
@@ -91,8 +91,8 @@ class Steps:
         """Make all steps. Raises what was found, and what the guide raises."""
         self._guide = guide
         script = guide.script(self.races is not None or self.story is not None)
-        self._advance = chain(script, (NEVER,)).__iter__().__next__
-        self._expected = self._advance()
+        self.advance = chain(script, (NEVER,)).__iter__().__next__
+        self.expected = self.advance()
         self.chosen = [step >> CHOICE_SHIFT for step in script]
         self.steps = len(script)
         hub = self._hub
@@ -125,8 +125,8 @@ class Steps:
 
     def _next(self) -> Task | None:
         """Begin the next step; None when all have ended. Raises what `_choices` and the guide raise."""
-        if self._expected >= 0:
-            return self._replayed(self._expected)
+        if self.expected >= 0:
+            return self._replayed(self.expected)
         choices = self._choices()
         if not choices:
             return None
@@ -147,7 +147,7 @@ class Steps:
         self._footprint = None if shared is not None else ()
         self._open = True
         self.current, self.how = task, how
-        self._mine = task.mine
+        self.mine = task.mine
         return task
 
     def _replayed(self, step: int) -> Task:
@@ -158,14 +158,14 @@ class Steps:
         if task is None or task.done or step != choice << CHOICE_SHIFT | task.announced:
             told = "is not there" if task is None else f"{task.what} another object than before, or has ended"
             raise Nondeterministic(f"the same choices led elsewhere: {spelled([choice])} {told}")
-        self._expected = self._advance()
+        self.expected = self.advance()
         if how != GO:
             self._waits_no_more(task, how)
         self.current, self.how = task, how
         if self.after_step is None:
-            self._mine = task.mine
+            self.mine = task.mine
         else:
-            self._shared, self._what, self._mine = task.shared, task.what, SLOW
+            self._shared, self._what, self.mine = task.shared, task.what, SLOW
         return task
 
     def _may_end_by_itself(self, task: Task) -> bool:

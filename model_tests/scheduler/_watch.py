@@ -151,12 +151,21 @@ class _Watched(_Attribute):
         if run is None:
             return None
         known = self._by_id.get(id(owner))
-        if known is None or known[1] is not owner or known[0].run is not run:
+        if known is None or known[1] is not owner:
             known = self._by_id[id(owner)] = Shared(run, self._name), owner
         return known[0]
 
     def forget(self) -> None:
         self._by_id.clear()
+
+    def __get__(self, owner: Any, kind: type) -> Any:
+        if owner is None:
+            return self
+        run = _Here.run
+        if run is not None and (task := run.current) is not None and (not task.held or run.races is not None):
+            self._looked(owner)
+        slot = self._slot
+        return slot.__get__(owner) if slot is not None else self._load(owner)
 
     def _looked(self, owner: Any) -> None:
         if (shared := self._of(owner)) is not None and not isinstance(self._load(owner), WatchedList):
