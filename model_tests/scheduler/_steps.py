@@ -29,6 +29,7 @@ class Steps:
         "_announced",
         "_backend",
         "_footprint",
+        "_gives",
         "_guide",
         "_hub",
         "_needs",
@@ -42,7 +43,10 @@ class Steps:
         "chosen",
         "current",
         "expected",
+        "full",
+        "held",
         "how",
+        "joined",
         "limits",
         "mine",
         "now",
@@ -64,6 +68,8 @@ class Steps:
         self.tasks: list[Task] = []
         self._alive: list[Task] = []
         self.current: Task | None = None
+        self.held = 0
+        """The locks of the current task, as bits."""
         self.how = GO  # in which way the step goes on that was chosen last
         self.over = False
         self.at_end: list[Callable[[], None]] = []
@@ -85,7 +91,11 @@ class Steps:
         self._shared: Shared | None = None  # of the step under way, as it was announced
         self._announced = 0
         self._what = ""
-        self._needs = 0
+        self._needs = self._gives = 0
+        self.joined = 0
+        """So many accesses have joined a step."""
+        self.full: list[int] | None = None
+        """The schedule with a step for each access, if that is asked for."""
 
     def go(self, guide: Guide) -> None:
         """Make all steps. Raises what was found, and what the guide raises."""
@@ -96,17 +106,31 @@ class Steps:
         self.chosen = [step >> CHOICE_SHIFT for step in script]
         self.steps = len(script)
         hub = self._hub
-        while (task := self._next()) is not None:
-            hub.hand_over(task.worker)
-            if self._raised is not None:
-                raise self._raised
-            task = self.current
-            assert task is not None
-            self._alive.remove(task)
-            if self.problem is None and task.error is not None:
-                raise TaskFailed(f"{task.name}: {type(task.error).__name__}: {first_line(task.error)}") from task.error
-            self._ended(task)
-        self.current = None
+        try:
+            while (task := self._next()) is not None:
+                hub.hand_over(task.worker)
+                if self._raised is not None:
+                    raise self._raised
+                self._gone(self.current)
+        finally:
+            if self.full is not None:
+                self._spell_out()
+        self.current, self.held = None, 0
+
+    def _gone(self, task: Task | None) -> None:
+        """The task has ended with the step under way."""
+        assert task is not None
+        self._alive.remove(task)
+        error = task.error
+        if self.problem is None and error is not None:
+            raise TaskFailed(f"{task.name}: {type(error).__name__}: {first_line(error)}") from error
+        self._ended(task)
+
+    def _spell_out(self) -> None:
+        """The accesses that have joined the step under way, as steps of their own."""
+        if self.full is not None and self.current is not None:
+            self.full += [self.current.go] * self.joined
+        self.joined = 0
 
     def _ended(self, task: Task) -> None:
         """The step under way has been made. Raises what went wrong with it."""
@@ -118,9 +142,9 @@ class Steps:
             self.after_step(task, self._what, self._shared)
         if recorded:
             footprint = self._footprint
-            gives = 0
+            gives = self._gives
             if footprint and footprint[0] & 1 and self._what in ENDS_WAITS:
-                gives = footprint[0] >> 1
+                gives |= 1 << (footprint[0] >> 1)
             self._guide.made(did_of(Did, (footprint, self._needs, gives, len(self.tasks), self._announced)))
 
     def _next(self) -> Task | None:
@@ -132,12 +156,15 @@ class Steps:
             return None
         choice = self._guide.choose(choices)
         self.chosen.append(choice)
+        if self.full is not None:
+            self._spell_out()
+            self.full.append(choice)
         self.steps += 1
         index = choice // 3
         task, how = self.tasks[index], choice - 3 * index
         self._shared = shared = task.shared
         self._what, self._announced = task.what, task.announced
-        self._needs = 0
+        self._needs = self._gives = 0
         if task.ready is not None and how == GO and not self._may_end_by_itself(task):
             self._needs = self._announced >> 1
         if self.story is not None:
@@ -146,7 +173,7 @@ class Steps:
             self._waits_no_more(task, how)
         self._footprint = None if shared is not None else ()
         self._open = True
-        self.current, self.how = task, how
+        self.current, self.held, self.how = task, task.held, how
         self.mine = task.mine
         return task
 
@@ -161,7 +188,7 @@ class Steps:
         self.expected = self.advance()
         if how != GO:
             self._waits_no_more(task, how)
-        self.current, self.how = task, how
+        self.current, self.held, self.how = task, task.held, how
         if self.after_step is None:
             self.mine = task.mine
         else:

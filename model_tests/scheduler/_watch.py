@@ -84,7 +84,7 @@ def _access(shared: Shared, write: bool) -> None:
     task = run.current
     if task is None:
         return
-    if write or not task.held:
+    if write or not run.held:
         run.announce(shared, write, "changes" if write else "reads")
         run.touch(shared, write)
         if not write:
@@ -162,7 +162,7 @@ class _Watched(_Attribute):
         if owner is None:
             return self
         run = _Here.run
-        if run is not None and (task := run.current) is not None and (not task.held or run.races is not None):
+        if run is not None and run.current is not None and (not run.held or run.races is not None):
             self._looked(owner)
         slot = self._slot
         return slot.__get__(owner) if slot is not None else self._load(owner)
