@@ -8,6 +8,10 @@ mark that somebody is inside, which is never waited for.
 
 from __future__ import annotations
 
+from threading import Event
+from typing import Final
+
+from hotswap._compat import ModuleFacts
 from hotswap._manifest import PluginManifest
 from hotswap._ports import Number, Value
 from hotswap.testing import FakeCode, FakeInstance, FakeModule, FakeRuntime
@@ -35,11 +39,21 @@ class SchedulerRuntime(FakeRuntime):
         return SchedulerCode(self, module)
 
 
+_KNOWN: Final[dict[int, tuple[FakeModule, ModuleFacts]]] = {}
+
+
 class SchedulerCode(FakeCode):
+    """A module's facts are found out once, and not in each run."""
+
     def __init__(self, runtime: SchedulerRuntime, module: FakeModule) -> None:
-        super().__init__(runtime, module)
-        self.runtime: SchedulerRuntime
-        self.run, self.shared, self.runtime = runtime.run, runtime.shared, runtime
+        known = _KNOWN.get(id(module))
+        if known is None or known[0] is not module:
+            super().__init__(runtime, module)
+            _KNOWN[id(module)] = module, self.facts
+        else:
+            self.module, self.facts, self.stopping = module, known[1], Event()
+        self.runtime: SchedulerRuntime = runtime
+        self.run, self.shared = runtime.run, runtime.shared
         self._stop = Shared(self.run, "stop")
 
     def instantiate(self, *, probe: bool) -> FakeInstance:

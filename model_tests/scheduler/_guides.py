@@ -21,7 +21,7 @@ class Did(NamedTuple):
     needs: int = 0
     """The object that it could have waited for, with no other way to go on."""
     gives: int = 0
-    """The object for which it may have ended a wait."""
+    """The objects for which it may have ended a wait, as bits."""
     tasks: int = 0
     """How many tasks there are since."""
     announced: int = 0
@@ -53,6 +53,9 @@ class Guide:
     def again(self) -> bool:
         """The run has ended. Whether there is another one to make."""
         return False
+
+    def anew(self) -> None:
+        """The search begins again."""
 
 
 class Sampled(Guide):

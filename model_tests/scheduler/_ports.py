@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 from scheduler._errors import WouldBlock
+from scheduler._merge import JOINED_MAX, Guarded
 from scheduler._run import Run
 from scheduler._task import GO, SPURIOUS, TIMEOUT, Shared
 
@@ -18,10 +19,11 @@ T = TypeVar("T")
 
 
 class Lock(Shared):
-    __slots__ = ("_free",)
+    __slots__ = ("_bit", "_free")
 
     def __init__(self, run: Run) -> None:
         super().__init__(run, "lock")
+        self._bit = 1 << self.key
         self._free = True
 
     def _is_free(self) -> bool:
@@ -32,19 +34,19 @@ class Lock(Shared):
         if run.announce(self, True, "acquires", self._is_free):
             run.touch(self, True)
         self._free = False
-        if run.current is not None:
-            run.current.held += 1
+        run.held |= self._bit
         return True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         run = self.run
-        if run.announce(self, True, "releases"):
+        if run.known is not None:
+            run.releases(self)
+        elif run.announce(self, True, "releases"):
             run.touch(self, True)
         self._free = True
-        if run.current is not None:
-            run.current.held -= 1
+        run.held &= ~self._bit
 
 
 class Parker(Shared):
@@ -82,7 +84,7 @@ class Parker(Shared):
         self._permit = True
 
 
-class Atomic(Shared, Generic[T]):
+class Atomic(Guarded, Generic[T]):
     __slots__ = ("_value",)
 
     def __init__(self, run: Run, value: T) -> None:
@@ -92,19 +94,29 @@ class Atomic(Shared, Generic[T]):
     @property
     def value(self) -> T:
         run = self.run
-        if run.current is not None and run.announce(self, False, "reads"):
+        if run.held == self.guard and run.joined < JOINED_MAX:  # as in `is_guarded`; this is what is done most often
+            run.joined += 1
+        elif (self.writes or (self.reads and run.held)) and self.is_guarded(False):
+            pass
+        elif run.expected == run.mine + self.code:  # as in `announce`
+            run.expected = run.advance()
+        elif run.current is not None and run.announce(self, False, "reads"):
             run.touch(self, False)
         return self._value
 
     @value.setter
     def value(self, value: T) -> None:
         run = self.run
-        if run.current is not None and run.announce(self, True, "stores to"):
+        if self.reads and self.is_guarded(True):
+            pass
+        elif run.expected == run.mine + self.code + 1:
+            run.expected = run.advance()
+        elif run.current is not None and run.announce(self, True, "stores to"):
             run.touch(self, value is not self._value)
         self._value = value
 
 
-class Bag(Shared, Generic[T]):
+class Bag(Guarded, Generic[T]):
     __slots__ = ("_items",)
 
     def __init__(self, run: Run, items: Iterable[T]) -> None:
@@ -112,27 +124,27 @@ class Bag(Shared, Generic[T]):
         self._items = list(items)
 
     def append(self, item: T, /) -> None:
-        if self.run.announce(self, True, "appends to"):
+        if not self.is_guarded(True) and self.run.announce(self, True, "appends to"):
             self.run.touch(self, True)
         self._items.append(item)
 
     def pop(self) -> T:
-        if self.run.announce(self, True, "pops from"):
+        if not self.is_guarded(True) and self.run.announce(self, True, "pops from"):
             self.run.touch(self, bool(self._items))
         return self._items.pop()
 
     def remove(self, item: T, /) -> None:
-        if self.run.announce(self, True, "removes from"):
+        if not self.is_guarded(True) and self.run.announce(self, True, "removes from"):
             self.run.touch(self, item in self._items)
         self._items.remove(item)
 
     def copy(self) -> list[T]:
-        if self.run.announce(self, False, "copies"):
+        if not self.is_guarded(False) and self.run.announce(self, False, "copies"):
             self.run.touch(self, False)
         return self._items.copy()
 
     def __len__(self) -> int:
-        if self.run.announce(self, False, "counts"):
+        if not self.is_guarded(False) and self.run.announce(self, False, "counts"):
             self.run.touch(self, False)
         return len(self._items)
 

@@ -97,6 +97,9 @@ class DepthFirst(Guide):
         self._reduction = reduction if preemptions is None else Reduction.NONE
         self._races = self._reduction is Reduction.RACES
         self._bound = preemptions
+        self.anew()
+
+    def anew(self) -> None:
         self._nodes: list[Node | None] = []  # None: there was no choice, and nothing slept
         self._chosen: list[int] = []
         self._did: list[Did] = []
@@ -217,7 +220,7 @@ class DepthFirst(Guide):
         while earlier:
             i = earlier.bit_length() - 1
             past |= pasts[i]
-            if needs and self._did[i].gives == needs:
+            if needs and self._did[i].gives >> needs & 1:
                 earlier ^= 1 << i
                 continue
             ordered |= pasts[i]

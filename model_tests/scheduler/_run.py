@@ -31,6 +31,7 @@ from types import FrameType
 from typing import Final
 
 from scheduler._errors import Abandoned, Livelock, Unannounced, WouldBlock
+from scheduler._merge import Known
 from scheduler._steps import NEVER, Steps
 from scheduler._story import Story, where
 from scheduler._task import Limits, Shared, Task
@@ -41,17 +42,29 @@ UNWOUND_MAX: Final = 10_000
 class Run(Steps):
     """The tasks of one run and all that they share. Outside the tasks (set-up, checks) accesses just happen."""
 
-    __slots__ = ("chance_object", "clock_object", "objects")
+    __slots__ = ("chance_object", "clock_object", "known", "learned", "objects")
 
-    def __init__(self, limits: Limits, story: Story | None = None) -> None:
+    def __init__(self, limits: Limits, story: Story | None = None, known: Known | None = None) -> None:
         super().__init__(limits, story)
         self.objects = 0  # so many were made
+        self.known = known
+        """What guards which objects, so that accesses may join the step before them; None: each is a step."""
+        self.learned: Known = {}
+        """What this run has shown beyond that."""
         self.clock_object = Shared(self, "time")
         self.chance_object = Shared(self, "chance")
 
     def name_of(self, kind: str, key: int) -> str:
         name = where(skip=("scheduler",)).target(kind) if kind in ("lock", "parker", "atomic", "bag") else kind
         return f"{name}#{key}"
+
+    def origin(self) -> int:
+        """Who makes an object, and which of his it is: so it is found again in other runs."""
+        maker = self.current
+        if maker is None:
+            return self.objects
+        maker.made += 1
+        return maker.index + 1 << 20 | maker.made
 
     def task(self, name: str, work: Callable[[], object]) -> Task:
         task = Task(len(self.tasks), name)
@@ -84,8 +97,8 @@ class Run(Steps):
 
         True if its footprint is wanted, and then `touch` must follow; otherwise it may.
         """
-        if self._expected == self._mine + shared.code + write:
-            self._expected = self._advance()
+        if self.expected == self.mine + shared.code + write:
+            self.expected = self.advance()
             return False
         task = self.current
         if task is None:
@@ -94,6 +107,7 @@ class Run(Steps):
             return False
         if self._unwinds():
             return False
+        task.held = self.held
         task.shared, task.write, task.announced = shared, write, shared.code + write
         task.what, task.ready, task.until = what, ready, until
         if self.story is not None:
@@ -122,6 +136,14 @@ class Run(Steps):
             for part in self._footprint:
                 self.races.reached(task.index, part >> 1, bool(part & 1))
 
+    def releases(self, lock: Shared) -> None:
+        """A release that joins the step under way."""
+        self.joined += 1
+        if self._open and self._footprint is not None:
+            self._footprint += (lock.code + 1,)
+            if lock is not self._shared:  # else the step is the acquire of it, and decides who comes first
+                self._gives |= 1 << lock.key
+
     def plain(self, owner: object, attribute: str, write: bool) -> None:
         """An access to a plain attribute, which announced steps must order."""
         if self.races is not None and self.current is not None and not self.over:
@@ -147,7 +169,7 @@ class Run(Steps):
 
     def abandon(self) -> None:
         """Unwind what still runs."""
-        self.over, self._open, self._expected = True, False, NEVER
+        self.over, self._open, self.expected = True, False, NEVER
         for task in self.tasks:
             if task.shared is not None and not task.done:
                 self.current = task

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from scheduler._errors import CheckFailed, Found
 from scheduler._guides import Guide, Pruned, Sampled, Scripted
+from scheduler._merge import Known
 from scheduler._reduction import DepthFirst, Reduction
 from scheduler._run import Run
 from scheduler._story import Story, parsed, spelled
@@ -55,24 +56,60 @@ class Verdict:
         return told if self.failure is None else f"{told}\n{self.failure}"
 
 
+class EachAccess(Exception):
+    """Somebody wants to be told of each access, so none may join another."""
+
+
+class Tally:
+    """What the runs of a search came to."""
+
+    def __init__(self) -> None:
+        self.schedules = self.pruned = self.steps = 0
+        self.outcomes: Counter[Hashable] = Counter()
+
+    @property
+    def runs(self) -> int:
+        return self.schedules + self.pruned
+
+    def add(self, run: Run, result: object) -> None:
+        self.steps += len(run.chosen)
+        if isinstance(result, Pruned):
+            self.pruned += 1
+            return
+        self.schedules += 1
+        if not isinstance(result, Found):
+            assert isinstance(result, Hashable)
+            self.outcomes[result] += 1
+
+
 def run_once(
-    program: Program, limits: Limits, guide: Guide, story: Story | None = None
-) -> tuple[Run, list[int], object]:
-    """One run. The last item is its outcome, or the `Found` or `Pruned` that ended it."""
-    run = Run(limits, story)
+    program: Program,
+    limits: Limits,
+    guide: Guide,
+    story: Story | None = None,
+    known: Known | None = None,
+    *,
+    full: bool = False,
+) -> tuple[Run, object]:
+    """One run. The last item is its outcome, or the `Found`, `Pruned` or `EachAccess` that ended it."""
+    run = Run(limits, story, known)
+    if full:
+        run.full = []
     result: object
     try:
         check = program(run)
+        if known is not None and run.after_step is not None:
+            raise EachAccess
         run.go(guide)
         try:
             result = check()
         except AssertionError as error:
             raise CheckFailed(first_line(error)) from error
-    except (Found, Pruned) as found:
+    except (Found, Pruned, EachAccess) as found:
         result = found
     finally:
         run.abandon()
-    return run, run.chosen, result
+    return run, result
 
 
 @contextmanager
@@ -95,45 +132,67 @@ def quiet() -> Iterator[None]:
             gc.enable()
 
 
-def search(program: Program, guide: Guide, coverage: str, limits: Limits, runs_max: int | None = None) -> Verdict:
-    """Make runs until the guide has no more, or one of them shows a defect."""
-    schedules = pruned = steps = 0
-    outcomes: Counter[Hashable] = Counter()
-    failure = None
+def search(
+    program: Program,
+    guide: Guide,
+    coverage: str,
+    limits: Limits,
+    runs_max: int | None = None,
+    *,
+    joins: bool = False,
+) -> Verdict:
+    """Make runs until the guide has no more, or one of them shows a defect.
+
+    With `joins`, accesses join the step before them where that changes nothing (`_merge.py`).
+    """
+    known: Known | None = {} if joins and not limits.races else None
+    tally, failure, runs = Tally(), None, 0
     with quiet():
         while True:
-            run, choices, result = run_once(program, limits, guide)
-            steps += len(choices)
-            if isinstance(result, Pruned):
-                pruned += 1
-            else:
-                schedules += 1
-                if isinstance(result, Found):
-                    coverage, failure = "stopped", Failure(type(result), str(result), spelled(choices))
-                    break
-                assert isinstance(result, Hashable)
-                outcomes[result] += 1
-            del run, result
-            if not guide.again():
-                break
-            if runs_max is not None and schedules + pruned >= runs_max:
-                coverage = f"cut off after {runs_max:,} runs, {coverage} otherwise"
-                break
-            if (schedules + pruned) % RUNS_BETWEEN_COLLECTIONS == 0:
+            run, result = run_once(program, limits, guide, None, known)
+            runs += 1
+            if runs % RUNS_BETWEEN_COLLECTIONS == 0:
                 gc.collect()
-    if failure is not None:
-        failure = replay(program, failure.schedule, limits)
-        assert failure is not None, "a defect was found, and its schedule did not show it again"
-    return Verdict(coverage, schedules, pruned, steps, outcomes, failure)
+            if isinstance(result, Found):
+                coverage = "stopped"
+                tally.add(run, result)
+                failure = _told(program, run.chosen, limits, known)
+                break
+            if isinstance(result, EachAccess):
+                known = None
+            elif run.learned and known is not None:
+                known = {**known, **run.learned}
+            else:
+                tally.add(run, result)
+                del run, result
+                if not guide.again():
+                    break
+                if runs_max is not None and tally.runs >= runs_max:
+                    coverage = f"cut off after {runs_max:,} runs, {coverage} otherwise"
+                    break
+                continue
+            guide.anew()
+            tally = Tally()
+    return Verdict(coverage, tally.schedules, tally.pruned, tally.steps, tally.outcomes, failure)
+
+
+def _told(program: Program, choices: list[int], limits: Limits, known: Known | None) -> Failure:
+    """A defect's schedule with a step for each access, and its story."""
+    if known is not None:
+        run, _ = run_once(program, limits, Scripted(choices), None, known, full=True)
+        choices = run.full or []
+    failure = replay(program, spelled(choices), limits)
+    assert failure is not None, f"a defect was found, and its schedule did not show it again: {spelled(choices)}"
+    return failure
 
 
 def _again(program: Program, schedule: str, limits: Limits) -> tuple[object, Failure]:
     """What one schedule ends in, and the same told as a failure."""
     story = Story()
     with quiet():
-        _, choices, result = run_once(program, limits, Scripted(parsed(schedule)), story)
+        run, result = run_once(program, limits, Scripted(parsed(schedule)), story)
     kind = type(result) if isinstance(result, Found) else Found
-    return result, Failure(kind, str(result), spelled(choices), tuple(story.lines()))
+    return result, Failure(kind, str(result), spelled(run.chosen), tuple(story.lines()))
 
 
 def replay(program: Program, schedule: str, limits: Limits) -> Failure | None:
@@ -160,7 +219,8 @@ def explore(
     """Exhaustive; or exhaustive up to a number of preemptions, and then without a reduction."""
     coverage = "exhaustive" if preemptions is None else f"bounded to {preemptions} preemptions"
     guide = DepthFirst(reduction, preemptions)
-    return search(program, guide, coverage, limits or Limits(), runs_max)
+    joins = reduction is Reduction.RACES
+    return search(program, guide, coverage, limits or Limits(), runs_max, joins=joins)
 
 
 def sample(program: Program, limits: Limits | None = None, *, runs: int, seed: int = 0) -> Verdict:

@@ -25,26 +25,30 @@ class Steps:
     """The part of a run that moves it."""
 
     __slots__ = (
-        "_advance",
         "_alive",
         "_announced",
         "_backend",
-        "_expected",
         "_footprint",
+        "_gives",
         "_guide",
         "_hub",
-        "_mine",
         "_needs",
         "_open",
         "_raised",
         "_shared",
         "_what",
+        "advance",
         "after_step",
         "at_end",
         "chosen",
         "current",
+        "expected",
+        "full",
+        "held",
         "how",
+        "joined",
         "limits",
+        "mine",
         "now",
         "over",
         "problem",
@@ -64,6 +68,8 @@ class Steps:
         self.tasks: list[Task] = []
         self._alive: list[Task] = []
         self.current: Task | None = None
+        self.held = 0
+        """The locks of the current task, as bits."""
         self.how = GO  # in which way the step goes on that was chosen last
         self.over = False
         self.at_end: list[Callable[[], None]] = []
@@ -78,35 +84,53 @@ class Steps:
         """Told of each step that was made: by whom, what, on which object. The task has come to its next access.
         To be set before the first step."""
         self._raised: BaseException | None = None
-        self._expected, self._mine = NEVER, 0  # the step to replay, and the running task's part in such a number
-        self._advance: Callable[[], int] = iter(()).__next__
+        self.expected, self.mine = NEVER, 0  # the step to replay, and the running task's part in such a number
+        self.advance: Callable[[], int] = iter(()).__next__
         self._open = False  # whether a step is under way whose footprint is taken down
         self._footprint: tuple[int, ...] | None = None
         self._shared: Shared | None = None  # of the step under way, as it was announced
         self._announced = 0
         self._what = ""
-        self._needs = 0
+        self._needs = self._gives = 0
+        self.joined = 0
+        """So many accesses have joined a step."""
+        self.full: list[int] | None = None
+        """The schedule with a step for each access, if that is asked for."""
 
     def go(self, guide: Guide) -> None:
         """Make all steps. Raises what was found, and what the guide raises."""
         self._guide = guide
         script = guide.script(self.races is not None or self.story is not None)
-        self._advance = chain(script, (NEVER,)).__iter__().__next__
-        self._expected = self._advance()
+        self.advance = chain(script, (NEVER,)).__iter__().__next__
+        self.expected = self.advance()
         self.chosen = [step >> CHOICE_SHIFT for step in script]
         self.steps = len(script)
         hub = self._hub
-        while (task := self._next()) is not None:
-            hub.hand_over(task.worker)
-            if self._raised is not None:
-                raise self._raised
-            task = self.current
-            assert task is not None
-            self._alive.remove(task)
-            if self.problem is None and task.error is not None:
-                raise TaskFailed(f"{task.name}: {type(task.error).__name__}: {first_line(task.error)}") from task.error
-            self._ended(task)
-        self.current = None
+        try:
+            while (task := self._next()) is not None:
+                hub.hand_over(task.worker)
+                if self._raised is not None:
+                    raise self._raised
+                self._gone(self.current)
+        finally:
+            if self.full is not None:
+                self._spell_out()
+        self.current, self.held = None, 0
+
+    def _gone(self, task: Task | None) -> None:
+        """The task has ended with the step under way."""
+        assert task is not None
+        self._alive.remove(task)
+        error = task.error
+        if self.problem is None and error is not None:
+            raise TaskFailed(f"{task.name}: {type(error).__name__}: {first_line(error)}") from error
+        self._ended(task)
+
+    def _spell_out(self) -> None:
+        """The accesses that have joined the step under way, as steps of their own."""
+        if self.full is not None and self.current is not None:
+            self.full += [self.current.go] * self.joined
+        self.joined = 0
 
     def _ended(self, task: Task) -> None:
         """The step under way has been made. Raises what went wrong with it."""
@@ -118,26 +142,29 @@ class Steps:
             self.after_step(task, self._what, self._shared)
         if recorded:
             footprint = self._footprint
-            gives = 0
+            gives = self._gives
             if footprint and footprint[0] & 1 and self._what in ENDS_WAITS:
-                gives = footprint[0] >> 1
+                gives |= 1 << (footprint[0] >> 1)
             self._guide.made(did_of(Did, (footprint, self._needs, gives, len(self.tasks), self._announced)))
 
     def _next(self) -> Task | None:
         """Begin the next step; None when all have ended. Raises what `_choices` and the guide raise."""
-        if self._expected >= 0:
-            return self._replayed(self._expected)
+        if self.expected >= 0:
+            return self._replayed(self.expected)
         choices = self._choices()
         if not choices:
             return None
         choice = self._guide.choose(choices)
         self.chosen.append(choice)
+        if self.full is not None:
+            self._spell_out()
+            self.full.append(choice)
         self.steps += 1
         index = choice // 3
         task, how = self.tasks[index], choice - 3 * index
         self._shared = shared = task.shared
         self._what, self._announced = task.what, task.announced
-        self._needs = 0
+        self._needs = self._gives = 0
         if task.ready is not None and how == GO and not self._may_end_by_itself(task):
             self._needs = self._announced >> 1
         if self.story is not None:
@@ -146,8 +173,8 @@ class Steps:
             self._waits_no_more(task, how)
         self._footprint = None if shared is not None else ()
         self._open = True
-        self.current, self.how = task, how
-        self._mine = task.mine
+        self.current, self.held, self.how = task, task.held, how
+        self.mine = task.mine
         return task
 
     def _replayed(self, step: int) -> Task:
@@ -158,14 +185,14 @@ class Steps:
         if task is None or task.done or step != choice << CHOICE_SHIFT | task.announced:
             told = "is not there" if task is None else f"{task.what} another object than before, or has ended"
             raise Nondeterministic(f"the same choices led elsewhere: {spelled([choice])} {told}")
-        self._expected = self._advance()
+        self.expected = self.advance()
         if how != GO:
             self._waits_no_more(task, how)
-        self.current, self.how = task, how
+        self.current, self.held, self.how = task, task.held, how
         if self.after_step is None:
-            self._mine = task.mine
+            self.mine = task.mine
         else:
-            self._shared, self._what, self._mine = task.shared, task.what, SLOW
+            self._shared, self._what, self.mine = task.shared, task.what, SLOW
         return task
 
     def _may_end_by_itself(self, task: Task) -> bool:

@@ -62,6 +62,7 @@ class Task:
         "held",
         "index",
         "line",
+        "made",
         "mine",
         "name",
         "ready",
@@ -81,7 +82,8 @@ class Task:
         """Its part in a step as a number."""
         self.done = False
         self.error: BaseException | None = None
-        self.held = 0  # locks
+        self.held = 0  # locks, as bits
+        self.made = 0  # objects
         self.shared: Shared | None = None  # announced; None before the first announcement
         self.write = False
         self.announced = 0  # as in a footprint

@@ -84,7 +84,7 @@ def _access(shared: Shared, write: bool) -> None:
     task = run.current
     if task is None:
         return
-    if write or not task.held:
+    if write or not run.held:
         run.announce(shared, write, "changes" if write else "reads")
         run.touch(shared, write)
         if not write:
@@ -151,12 +151,21 @@ class _Watched(_Attribute):
         if run is None:
             return None
         known = self._by_id.get(id(owner))
-        if known is None or known[1] is not owner or known[0].run is not run:
+        if known is None or known[1] is not owner:
             known = self._by_id[id(owner)] = Shared(run, self._name), owner
         return known[0]
 
     def forget(self) -> None:
         self._by_id.clear()
+
+    def __get__(self, owner: Any, kind: type) -> Any:
+        if owner is None:
+            return self
+        run = _Here.run
+        if run is not None and run.current is not None and (not run.held or run.races is not None):
+            self._looked(owner)
+        slot = self._slot
+        return slot.__get__(owner) if slot is not None else self._load(owner)
 
     def _looked(self, owner: Any) -> None:
         if (shared := self._of(owner)) is not None and not isinstance(self._load(owner), WatchedList):
