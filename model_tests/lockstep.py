@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from hotswap_spec._explore import changes
 from hotswap_spec._model import Level
 
 
@@ -31,7 +32,7 @@ class Lockstep:
     """One level and where it is; counts the steps that it has taken."""
 
     def __init__(self, level: Level, state: Any, taken: Counter[str] | None = None) -> None:
-        self.level, self.state = level, state
+        self.level, self.start, self.state = level, state, state
         self.taken = Counter[str]() if taken is None else taken
 
     def can(self, who: str, i: int, name: str) -> bool:
@@ -43,7 +44,8 @@ class Lockstep:
         if state is None:
             there = sorted(row.name for row, j, _ in self.level.next(self.state) if (row.who, j) == (who, i))
             raise NotInTheTable(
-                f"{self.level.name}: {who} {i} cannot {name}; it can: {', '.join(there) or 'nothing'}\n  {self.state}"
+                f"{self.level.name}: {who} {i} cannot {name}; it can: {', '.join(there) or 'nothing'}; since the start:"
+                + "\n".join(["", *changes(self.start, self.state)])
             )
         for what, kept in self.level.steps.items():
             assert kept(self.state, name, state), f"{what}: broken by {who} {i} {name}"

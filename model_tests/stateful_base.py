@@ -116,9 +116,11 @@ class Lockstepped(RuleBasedStateMachine):
         """Everybody takes the steps that he must, in both levels."""
         for i, one in list(self.registering.items()):
             self._register_on(i, one)
-        for p, twin in self.twins.items():
+        for twin in self.twins.values():
             twin.go_on()
-            self._call_on(twin)
+        for call in self.calling.copy():
+            self._call_on(call)
+        for p, twin in self.twins.items():
             if all(version.at in ("fresh", "reclaimed") for version in twin.state.versions):
                 self.spec.take_if_possible("plugin", p, "empty")
         for i, operation in list(self.upgrading.items()):
@@ -153,18 +155,16 @@ class Lockstepped(RuleBasedStateMachine):
             self.twins[i] = Twin(plugin, self.hub, self.options, one.module, self.taken["upgrade"])
         operation.over = True
 
-    def _call_on(self, twin: Twin) -> None:
+    def _call_on(self, call: Operation) -> None:
         """The manager's level knows a call once it is admitted, or refused."""
-        for call in self.calling.copy():
-            if call in twin.admitted:
-                twin.admitted.remove(call)
-                self.spec.take("user", call.i, "call")
-            if call.over:
-                self.calling.remove(call)
-                if call.answer is hotswap.PluginClosed:
-                    self.spec.take("user", call.i, "call_late")
-                elif call.answer is not hotswap.Overloaded:
-                    self.spec.take("user", call.i, "end")
+        if call.admitted and self.spec.at("user", call.i) == "holding":
+            self.spec.take("user", call.i, "call")
+        if call.over:
+            self.calling.remove(call)
+            if call.admitted:
+                self.spec.take("user", call.i, "end")
+            elif call.answer is hotswap.PluginClosed:
+                self.spec.take("user", call.i, "call_late")
 
     # -- comparing -----------------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ class Options:
         return {name: getattr(self, name) for name in names}
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Operation:
     """What was asked of the implementation, and how far its twin in the specification has come."""
 
@@ -58,6 +58,12 @@ class Operation:
     over: bool = False
     waits: bool = False
     """It is a call that is not admitted yet."""
+    admitted: bool = False
+
+    def __repr__(self) -> str:
+        said = "is over" if self.over else f"pauses at {self.paused}" if self.paused else "goes on"
+        asked = f"{self.func}{self.module.kind if self.module else ''}"
+        return f"{self.kind} {self.i} {asked}".strip() + f" {said}"
 
     def compare(self) -> None:
         """Has the thread ended as it must, or does it rest where it must?"""
@@ -86,7 +92,6 @@ class Calls:
         self.reasons = Counter[str]()
         self.open: list[Operation] = []  # under way, oldest first
         self.waiting: list[Operation] = []  # calls that are not admitted yet, oldest first
-        self.admitted: list[Operation] = []  # not yet told to the manager's level
         self.used = Counter[str]()
 
     @property
@@ -154,7 +159,7 @@ class Calls:
         self.waiting.remove(call)
         call.waits = False
         self.spec.take("caller", call.i, step)
-        self.admitted.append(call)
+        call.admitted = True
         v = self.state.callers[call.i].on.code
         if call.func == "trap":
             self._lose(call, "end", hotswap.CallTrapped)

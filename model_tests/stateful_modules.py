@@ -13,6 +13,7 @@ from worlds import wat
 
 @dataclass(frozen=True)
 class Module:
+    kind: str
     number: int
     version: str
     wasm: Any
@@ -50,7 +51,7 @@ def make(kind: str, number: int, size: int, serves: str = "") -> Module:
         name: str = "p",
         **allow: bool,
     ) -> Module:
-        return Module(number, version, wasm, _manifest(version, size, *exports or NAMED, name=name), fault, allow)
+        return Module(kind, number, version, wasm, _manifest(version, size, *exports or NAMED, name=name), fault, allow)
 
     bad, refused = hotswap.ModuleRejected, hotswap.IncompatibleUpgrade
     kinds: dict[str, Callable[[], Module]] = {
