@@ -15,20 +15,18 @@ from typing import Any
 import pytest
 
 from hotswap._protocol import HotReloadProtocol
-from proofs import impl_asks, impl_protocol, impl_real, impl_twins
-from proofs._check import objections
+from proofs import impl_asks, impl_compat, impl_limits, impl_protocol, impl_real, impl_twins
+from proofs._check import Verdict, objections
 from proofs._contracts import functions, lines
-from proofs._process import verdicts_on
+from proofs._process import output, verdicts_on
 from proofs.impl_asks import ANYBODY, OWNER, REFUSALS, TIMEOUTS, Ask, differences
 from proofs.impl_cases import Case, every_case
 from proofs.impl_twins import Twin
 from proofs.upgrade import Place
 
-MODULES = (impl_protocol, impl_real)
-PROOFS = [
-    (module, function) for module in MODULES for function in functions(module).values() if lines(function, "post")
-]
-SECONDS = "100"  # for one postcondition; the slowest needs 15
+MODULES = (impl_protocol, impl_compat, impl_limits, impl_real)
+SLOW = {"goes_on", "functions_follow", "permission_takes_nothing_away"}
+SECONDS = "100"  # for one postcondition; the slowest needs 20
 PROCESSES = 2
 TABLES: dict[str, dict[str, Ask]] = {
     "anybody_asks": ANYBODY,
@@ -37,21 +35,86 @@ TABLES: dict[str, dict[str, Ask]] = {
 }
 
 
+def contracts(module: ModuleType) -> dict[str, FunctionType]:
+    """Without the functions that have none and only help; none may have half a contract."""
+    there = functions(module)
+    assert all(lines(one, "post") for one in there.values() if lines(one, "pre"))
+    return {name: one for name, one in there.items() if lines(one, "post")}
+
+
+PROOFS = [
+    pytest.param(module, one, marks=[pytest.mark.slow] * (name in SLOW), id=name)
+    for module in MODULES
+    for name, one in contracts(module).items()
+]
+EDITS = {
+    impl_protocol: ("PROTOCOL", impl_twins.PROTOCOL),
+    impl_compat: ("COMPAT", impl_twins.COMPAT),
+    impl_limits: ("LIMITS", impl_twins.LIMITS),
+}
+
+
+class Runs:
+    """CrossHair's runs, begun together: the quick ones when the first is asked for, the others when one of them is."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._begun: dict[bool, dict[ModuleType, Future[Any]]] = {}
+
+    def of(self, module: ModuleType, function: FunctionType) -> list[Verdict]:
+        slow = function.__name__ in SLOW
+        if slow not in self._begun:
+            names = {one: [name for name in contracts(one) if (name in SLOW) == slow] for one in MODULES}
+            self._begun[slow] = {
+                one: self._pool.submit(verdicts_on, one, SECONDS, *these) for one, these in names.items() if these
+            }
+        found: dict[str, list[Verdict]] = self._begun[slow][module].result()
+        return found[function.__name__]
+
+
 @pytest.fixture(scope="module")
-def crosshair() -> Iterator[dict[ModuleType, Future[Any]]]:
-    """All runs, begun at once and done a few at a time."""
+def crosshair() -> Iterator[Runs]:
     with ThreadPoolExecutor(PROCESSES) as pool:
-        yield {module: pool.submit(verdicts_on, module, SECONDS) for module in MODULES}
+        yield Runs(pool)
         pool.shutdown(cancel_futures=True)
 
 
-def name_of(value: ModuleType | FunctionType) -> str:
-    return value.__name__.removeprefix("proofs.")
+@pytest.mark.parametrize(("module", "function"), PROOFS)
+def test_confirmed(crosshair: Runs, module: ModuleType, function: FunctionType) -> None:
+    assert objections(function, crosshair.of(module, function)) == []
 
 
-@pytest.mark.parametrize(("module", "function"), PROOFS, ids=name_of)
-def test_confirmed(crosshair: Any, module: ModuleType, function: FunctionType) -> None:
-    assert objections(function, crosshair[module].result()[function.__name__]) == []
+def refuted(module: ModuleType, *names: str) -> dict[str, list[str]]:
+    """What CrossHair objects to the contracts while the production is edited, by the edit's name."""
+    table, _ = EDITS[module]
+    return {name: against for _, name, against in output("_twins", "60", module.__name__, table, *names)}
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        (impl_protocol, ("interrupts and detaches",)),
+        (impl_compat, ("ignores the permission to go back",)),
+        (impl_limits, ("wraps the largest", "lets one too many in", "asks too late", "reads one byte beyond")),
+    ],
+)
+def test_an_edit_to_the_production_is_refuted(module: ModuleType, names: tuple[str, ...]) -> None:
+    found = refuted(module, *names)
+    assert {name for name, against in found.items() if against[0].startswith("POST_FAIL")} == set(names)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("module", EDITS)
+def test_every_edit_to_the_production_is_refuted(module: ModuleType) -> None:
+    found = refuted(module)
+    assert len(found) == sum(map(len, EDITS[module][1].values()))
+    assert [name for name, against in found.items() if not against or "CANNOT_CONFIRM" in against[0]] == []
+
+
+@pytest.mark.parametrize("module", EDITS)
+def test_every_contract_has_an_edit_that_it_must_notice(module: ModuleType) -> None:
+    assert EDITS[module][1].keys() == contracts(module).keys()
 
 
 # The protocol, once more without a prover: every case, with a few numbers. ------------------------------------
