@@ -1,4 +1,4 @@
-"""Runs CrossHair over contracts of a module, prints its verdicts: `python -m proofs._check SECONDS MODULE [NAME...]`."""
+"""Runs CrossHair over contracts and prints its verdicts: `python -m proofs._check SECONDS MODULE [NAME...]`."""
 
 from __future__ import annotations
 

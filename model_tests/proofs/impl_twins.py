@@ -52,17 +52,19 @@ PROTOCOL = {
         "begins what executes": Twin(
             HotReloadProtocol, "begin", "self.phase.value is not HotReloadState.PREP", "None is HotReloadState.PREP"
         ),
+        "counts a failure that was none": Twin(HotReloadProtocol, "close", " and not self._owner.decided", ""),
+        "closes and keeps the candidate": Twin(HotReloadProtocol, "close", "self._drop_candidate(self._owner)", "pass"),
+        "reclaims under a call": Twin(Lifecycle, "reclaim", " or not version.drained", ""),
+        "reclaims what a rollback needs": Twin(Lifecycle, "reclaim", "version is self._kept or ", ""),
+    },
+    "who_has_lost_it_asks": {
         "begins what was cancelled": Twin(HotReloadProtocol, "begin", "self._refuse_lost(prepared)", "pass"),
         "confirms what is lost": Twin(HotReloadProtocol, "_refuse_lost", "is not attempt", "is None"),
         "gives up another's": Twin(HotReloadProtocol, "abort", "self._owner is not attempt or ", ""),
         "finishes another's": Twin(HotReloadProtocol, "finish", "self._owner is attempt and ", ""),
-        "counts a failure that was none": Twin(HotReloadProtocol, "close", " and not self._owner.decided", ""),
-        "closes and keeps the candidate": Twin(HotReloadProtocol, "close", "self._drop_candidate(self._owner)", "pass"),
         "publishes when closed": Twin(HotReloadProtocol, "publish", "self._refuse_closed()", "pass"),
         "commits when closed": Twin(HotReloadProtocol, "commit", "self._refuse_closed()", "pass"),
         "waits when closed": Twin(Lifecycle, "_drained", "if not closing:", "if closing:"),
-        "reclaims under a call": Twin(Lifecycle, "reclaim", " or not version.drained", ""),
-        "reclaims what a rollback needs": Twin(Lifecycle, "reclaim", "version is self._kept or ", ""),
     },
     "the_owner_asks": {
         "does not give the attempt up": Twin(HotReloadProtocol, "abort", "attempt if executed else None", "attempt"),
