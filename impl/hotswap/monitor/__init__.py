@@ -48,6 +48,8 @@ class Monitor:
         """How many steps have been checked."""
         self.taken: Counter[str] = Counter()
         """How often each step of the specification was taken, by the name it has there."""
+        self.unfollowed: list[str] = []
+        """Plugins that are not followed any more, since an exception (Ctrl-C, say) struck inside one of their steps."""
         self.lost = False
         """It fell behind, and has given up."""
         self.failure: BaseException | None = None
@@ -115,11 +117,12 @@ class Monitor:
         except BaseException as error:  # noqa: BLE001  the service must not notice
             self.failure, self.lost = error, True
 
-    def _try(self, follower: Follower, work: Callable[[], None]) -> None:
+    def _try(self, follower: Follower, work: Callable[[], bool]) -> None:
         if follower.over:
             return
         try:
-            work()
+            if work():
+                self.unfollowed.append(follower.plugin)
             self.steps += 1
         except Divergence as divergence:
             follower.over = True

@@ -69,7 +69,7 @@ class Follower:
         self.taken = taken
         """How often each step of the specification was taken."""
         self.over = False
-        """It has diverged."""
+        """It follows no more: the plugin has diverged, or an exception struck inside a step."""
         self.steps = 0
         self._states: list[State] = [LEVEL.initial(callers=0, upgraders=1, versions=2, cancellers=1, closers=1)]
         self._slots = {first: 0}  # where a version is in the state, by its id
@@ -81,24 +81,25 @@ class Follower:
 
     # -- one event ---------------------------------------------------------------------------------------------
 
-    def follow(self, event: Event) -> None:
+    def follow(self, event: Event) -> bool:
+        """False; or True if the plugin cannot be followed any more."""
+        if event.came == STRUCK:
+            self.over = True
+            return True
         if event.what == "share_lease":
             raise self._diverged(event, "S3: one instance was given to two calls at once")
         if event.what == "enter_call":
             if not self._may_enter(event):
                 self._early.append(event)
-            return
+            return False
         before = self._states = self._placed(event)
         if event.what == "interrupt" and event.came == DONE:
             self._interrupted.add(event.version)
         i, slot = self._upgraders.get(event.who, -1), self._slots.get(event.version, -1)
         if wrong := wrong_refusal(before[0], event, i):
             raise self._diverged(event, wrong)
-        made = event._replace(came=DONE) if event.came == STRUCK else event
-        possible = ways(before[0], made, i, slot)
+        possible = ways(before[0], event, i, slot)
         ends = [end for state in before for way in possible for end in self._walk(state, way, event, ())]
-        if event.came == STRUCK:
-            ends += [(state, ()) for state in before]
         right = {state: told for state, told in ends if not self._differs(state, event)}
         if not right:
             why = sorted({self._differs(state, event) for state, _ in ends}) or ["no such step is possible"]
@@ -108,11 +109,13 @@ class Follower:
         for call in early:
             if not self._may_enter(call):
                 raise self._wrong_call(call)
+        return False
 
-    def settle(self) -> None:
+    def settle(self) -> bool:
         """Nothing is under way; so a call that seems to tell of a step to come was wrong."""
         if self._early:
             raise self._wrong_call(self._early[0])
+        return False
 
     def _placed(self, event: Event) -> list[State]:
         """Room for an attempt or a version that is new, and a caller for all that are inside the event's version."""

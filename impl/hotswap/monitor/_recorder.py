@@ -11,7 +11,8 @@ began, or if it was not admitted to what the latest step left open; otherwise it
 enters the register late, when a step has found the version empty, sees that there was a step, and tells.
 
 *Losing nothing.* Ctrl-C may strike in these methods too. No frame here keeps a lease: a lease that nobody holds must
-find its way home (`_version.py`), and is struck off by its finalizer.
+find its way home (`_version.py`), and is struck off by its finalizer. A step that is cut short is told as that: from
+then on nobody knows what the register and the steps told are worth, and the plugin is not followed any more.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from hotswap._state import Cutover
 from hotswap._version import Attempt, Lease, Version
 
 DONE, NOTHING, STRUCK = "done", "nothing to do", "cut short"
-"""What came of a step, if not the name of an error: it was made; it changed nothing; an exception struck inside."""
+"""What came of a step, if not the name of an error: it was made; it changed nothing; nobody knows (Ctrl-C struck)."""
 
 
 class Seen(NamedTuple):
@@ -138,7 +139,7 @@ class RecordedProtocol(HotReloadProtocol):
             book.failed_upgrades,
             book.cancelled_upgrades,
         )
-        inside = sum(version == event.version for version, _ in self.register.copy().values())
+        inside = len([1 for version, _ in self.register.copy().values() if version == event.version])
         self.note(event._replace(seen=seen, inside=inside))
         self.open_to = 0 if shut or seen.closed else seen.current
         self.steps += 1  # after the change: a call that began before it began no earlier than it says
@@ -157,15 +158,17 @@ def recorded(name: str, describe: Callable[..., Event | None]) -> None:
     def run(self: RecordedProtocol, /, *args: Any, **kwargs: Any) -> Any:
         try:
             result = body(self, *args, **kwargs)
-        except BaseException as error:
-            came = type(error).__name__ if isinstance(error, HotswapError) else STRUCK
+            event = describe(self, result, *args, **kwargs)
+            if event is not None:
+                self.tell(event._replace(what=name))
+        except HotswapError as error:
             event = describe(self, None, *args, **kwargs)
-            if event is not None or came == STRUCK:
-                self.tell((event or Event(name))._replace(what=name, came=came))
+            if event is not None:
+                self.tell(event._replace(what=name, came=type(error).__name__))
             raise
-        event = describe(self, result, *args, **kwargs)
-        if event is not None:
-            self.tell(event._replace(what=name))
+        except BaseException:
+            self.note(Event(name, STRUCK))
+            raise
         return result
 
     setattr(RecordedProtocol, name, locked(run))
@@ -184,7 +187,7 @@ def _begun(
 
 
 def _by(_: RecordedProtocol, result: object, attempt: Attempt, *words: object) -> Event:
-    word = next((word for word in words if isinstance(word, str)), "")
+    word = words[0] if words and isinstance(words[0], str) else ""
     return _of_old(attempt, DONE if result is not False else NOTHING, word)
 
 

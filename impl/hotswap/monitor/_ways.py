@@ -70,7 +70,7 @@ def ways(s: State, event: Event, i: int, slot: int) -> list[Way]:
             return [[upgrader(i, "time_out", "let_be")]]
         case "abort", "done":
             return [[upgrader(i, "strike")]]
-        case "finish", _ if i >= 0 and i == j:
+        case "finish", _ if i >= 0 and i == j and not s.undecided():
             return [[upgrader(i, "finish")], [upgrader(i, "let_be"), upgrader(i, "finish")]]
         case "finish", _ if i >= 0 and s.closed and at != "idle":
             return [[upgrader(i, "find_closed")]]
