@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
@@ -37,6 +38,7 @@ ROLLBACK, INTERRUPT, DETACH = OnDrainTimeout.ROLLBACK, OnDrainTimeout.INTERRUPT,
 
 @pytest.mark.timeout(600)
 def test_every_observable_is_as_specified() -> None:
+    gc.collect()  # what other tests have left
     created, closed = CENSUS.created, CENSUS.closed
     run_state_machine_as_test(PluginMachine, settings=QUICKLY)
     assert CENSUS.created - created == CENSUS.closed - closed > 0, "S8: those that never came out of a prepare too"
