@@ -30,7 +30,7 @@ QUICKLY: Final = settings(
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate, Phase.shrink],
 )
-DEEPLY: Final = settings(QUICKLY, max_examples=6_000, derandomize=False)
+DEEPLY: Final = settings(QUICKLY, max_examples=5_000, derandomize=False)
 UNTIL_FOUND: Final = settings(QUICKLY, max_examples=2_000)
 OVERLAP, EXCLUSIVE = Cutover.OVERLAP, Cutover.EXCLUSIVE
 ROLLBACK, INTERRUPT, DETACH = OnDrainTimeout.ROLLBACK, OnDrainTimeout.INTERRUPT, OnDrainTimeout.DETACH
