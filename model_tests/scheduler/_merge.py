@@ -2,13 +2,14 @@
 
 An access may join the step before it if, in every run, it can change places with whatever other tasks do in between
 (a *left mover*: Lipton 1975). Then each schedule that stops before it leads where one leads that does not, and
-defects, outcomes and deadlocks are the same; only schedules of the same class are fewer. Two kinds of access are such:
+defects, outcomes and deadlocks are the same; only schedules of the same class are fewer. These accesses are such:
 
 - The *release* of a lock. Nobody else can touch the lock before it, since nobody looks at a lock but to acquire it.
 - A *guarded* access: one to an atomic or a bag, made under a lock that is held at every conflicting access. To change
   places with it, another task would have to hold that lock. If all changes of an object are made under one lock, then
   reads under that lock are guarded, though others read without it; if all accesses are, changes are guarded too.
   Guarded accesses have no footprint: whatever conflicts with them is ordered by the lock.
+- Reading the clock, if no timeout may pass in any schedule.
 
 To wait is never joined to anything, so an acquire is a step of its own (and what follows it may join it).
 

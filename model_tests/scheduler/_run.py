@@ -138,9 +138,8 @@ class Run(Steps):
 
     def releases(self, lock: Shared) -> None:
         """A release that joins the step under way."""
-        self.joined += 1
         if self._open and self._footprint is not None:
-            self._footprint += (lock.code + 1,)
+            self._footprint += (lock.changed,)
             if lock is not self._shared:  # else the step is the acquire of it, and decides who comes first
                 self._gives |= 1 << lock.key
 

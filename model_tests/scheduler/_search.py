@@ -72,7 +72,7 @@ class Tally:
         return self.schedules + self.pruned
 
     def add(self, run: Run, result: object) -> None:
-        self.steps += len(run.chosen)
+        self.steps += run.steps
         if isinstance(result, Pruned):
             self.pruned += 1
             return

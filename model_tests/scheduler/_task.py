@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from scheduler._backend import Backend, Greenlets, Worker
-from scheduler._guides import CHOICE_SHIFT
+from scheduler._guides import CHOICE_SHIFT, OBJECTS_MAX
 from scheduler._story import Line
 
 if TYPE_CHECKING:
@@ -44,12 +44,16 @@ def first_line(error: BaseException) -> str:
 class Shared:
     """Something that two tasks can touch."""
 
-    __slots__ = ("code", "key", "label", "run")
+    __slots__ = ("changed", "code", "key", "label", "run")
 
     def __init__(self, run: Run, kind: str) -> None:
         self.run = run
-        run.objects = key = run.objects + 1
-        self.key, self.code = key, 2 * key
+        run.objects = self.key = key = run.objects + 1
+        self.code = 2 * key
+        self.changed = 2 * key + 1
+        """As in a footprint: it was read, or changed."""
+        if key > OBJECTS_MAX:
+            raise MemoryError(f"more than {OBJECTS_MAX} objects in one run")
         self.label = run.name_of(kind, self.key) if run.story is not None else kind
 
 
