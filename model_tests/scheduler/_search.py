@@ -147,7 +147,7 @@ def search(
     """
     known: Known | None = {} if joins and not limits.races else None
     tally, failure, runs = Tally(), None, 0
-    with quiet():
+    with quiet(), limits.backend.together():
         while True:
             run, result = run_once(program, limits, guide, None, known)
             runs += 1

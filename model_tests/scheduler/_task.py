@@ -33,7 +33,7 @@ class Limits:
     """Whether time may pass when nobody can go on; otherwise that is a lost wake-up."""
     races: bool = False
     """Whether accesses to plain attributes are checked to be ordered by announced ones."""
-    backend: Callable[[], Backend] = Greenlets
+    backend: type[Backend] = Greenlets
 
 
 def first_line(error: BaseException) -> str:
