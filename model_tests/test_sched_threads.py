@@ -18,6 +18,7 @@ from sched_core import core
 from sched_programs import bags, children, counters, locked_counters, parkers, the_seeds_race, two_locks, waits_with_if
 from scheduler import (
     Check,
+    CheckFailed,
     Deadlock,
     Limits,
     Program,
@@ -180,7 +181,7 @@ def test_a_defect_of_the_core_is_found_on_real_wasm_by_the_same_schedule(monkeyp
 
     failure = same(program, Limits()).failure
     assert failure is not None
-    assert "S3: an instance was closed while a call was inside" in failure.message
+    assert (failure.kind, failure.message) == (CheckFailed, "S8: created = closed + serving")
 
 
 def test_a_call_is_stopped_in_real_wasm() -> None:

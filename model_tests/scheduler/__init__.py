@@ -17,7 +17,7 @@ from scheduler._errors import (
 from scheduler._ports import Cell, SchedulerClock, SchedulerSync
 from scheduler._reduction import Reduction
 from scheduler._run import Run
-from scheduler._search import Check, Failure, Program, Verdict, explore, replay, sample, shortest, tell
+from scheduler._search import Check, Failure, Program, Verdict, explore, pct, replay, sample, shortest, tell
 from scheduler._task import Limits, Shared
 from scheduler._threads import Threads
 
@@ -45,6 +45,7 @@ __all__ = [
     "UnknownFootprint",
     "Verdict",
     "explore",
+    "pct",
     "replay",
     "sample",
     "shortest",
