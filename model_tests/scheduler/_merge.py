@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 JOINED_MAX: Final = 100_000
 ANY: Final = -1
 """The set of all locks."""
+UNKNOWN: Final = ANY, ANY
 NOBODY: Final = -1
 """No task holds these."""
 
@@ -54,12 +55,12 @@ class Guarded(Shared):
         self.guard = NOBODY
         """With exactly these locks a read is guarded, and changes nothing of what is known; a change too, if they are
         `writes` as well."""
-        known = run.known
-        if known is not None:
-            self._origin = run.origin()
-            self.reads, self.writes = reads, writes = known.get(self._origin, (ANY, ANY))
-            if writes in (0, reads):
-                self.guard = reads or NOBODY
+        if run.known is not None:
+            maker = run.current
+            self._origin = origin = self.key if maker is None else run.origin(maker)
+            self.reads, self.writes = reads, writes = run.known.get(origin, UNKNOWN)
+            if reads and writes in (0, reads):
+                self.guard = reads
 
     def is_guarded(self, write: bool) -> bool:
         """Whether an access by the current task is guarded, so that it needs no announcement."""

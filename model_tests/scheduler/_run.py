@@ -58,11 +58,8 @@ class Run(Steps):
         name = where(skip=("scheduler",)).target(kind) if kind in ("lock", "parker", "atomic", "bag") else kind
         return f"{name}#{key}"
 
-    def origin(self) -> int:
+    def origin(self, maker: Task) -> int:
         """Who makes an object, and which of his it is: so it is found again in other runs."""
-        maker = self.current
-        if maker is None:
-            return self.objects
         maker.made += 1
         return maker.index + 1 << 20 | maker.made
 

@@ -216,6 +216,8 @@ class Steps:
         """How the run can go on; empty when it has ended. Raises `Deadlock`, `LostWakeup`, `Livelock`."""
         if self.steps > self.limits.steps:
             raise Livelock(f"more than {self.limits.steps} steps")
+        if len(self._alive) == 1 and self._alive[0].ready is None:
+            return self._alive[0].alone
         found: list[int] = []
         stuck = False
         for task in self._alive:

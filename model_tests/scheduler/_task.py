@@ -48,17 +48,20 @@ class Shared:
 
     def __init__(self, run: Run, kind: str) -> None:
         self.run = run
+        self.label = kind
         run.objects = self.key = key = run.objects + 1
-        self.code = 2 * key
-        self.changed = 2 * key + 1
+        self.code = code = 2 * key
+        self.changed = code + 1
         """As in a footprint: it was read, or changed."""
+        if run.story is not None:
+            self.label = run.name_of(kind, key)
         if key > OBJECTS_MAX:
             raise MemoryError(f"more than {OBJECTS_MAX} objects in one run")
-        self.label = run.name_of(kind, self.key) if run.story is not None else kind
 
 
 class Task:
     __slots__ = (
+        "alone",
         "announced",
         "done",
         "error",
@@ -82,6 +85,8 @@ class Task:
         self.index, self.name = index, name
         self.go = 3 * index
         """The choice that it goes on."""
+        self.alone = [self.go]
+        """All choices, when it can go on and nobody else is there."""
         self.mine = 3 * index << CHOICE_SHIFT
         """Its part in a step as a number."""
         self.done = False
