@@ -5,7 +5,6 @@ A mutant is a defect that somebody could write. It is put in the place of a prod
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from hotswap import Cutover
@@ -14,20 +13,11 @@ from hotswap._lifecycle import Lifecycle
 from hotswap._locked import locked
 from hotswap._protocol import HotReloadProtocol
 from hotswap._version import Lease, Version, Waiter
-from interleaved import Workload, program
-from scheduler import Limits, Program
+from interleaved import Case, Workload, case
+from scheduler import Limits
 
 EXCLUSIVE: Final[dict[str, Any]] = {"cutover": Cutover.EXCLUSIVE}
 PREPARED: Final[dict[str, Any]] = {"prepared": 2}
-
-
-class Case(NamedTuple):
-    program: Program
-    limits: Limits = Limits()
-
-
-def case(build: Callable[[Workload], object], *allowed: str, limits: Limits | None = None, **options: Any) -> Case:
-    return Case(program(build, *allowed, **options), limits or Limits())
 
 
 def two_calls(work: Workload) -> None:
