@@ -74,6 +74,20 @@ class Workload:
         self.prepared = prepared
         run.at_end.append(self._put_away)
         self.parties: list[Party] = []
+        self._name_what_is_there()
+
+    def _name_what_is_there(self) -> None:
+        """Stories speak of the old version's bag, not of bag number nine."""
+        protocol = self.plugin._protocol
+        for name in ("_lock", "current", "closed", "_parked", "phase", "book"):
+            getattr(protocol, name).label = name.lstrip("_")
+        prepared = protocol._owner.candidate if protocol._owner is not None else None
+        for which, version in (("old", protocol.current.value), ("new", prepared)):
+            if version is not None:
+                for name in ("live", "attention", "free", "tombs"):
+                    getattr(version, name).label = f"{which} {name}"
+                for lease in version.free.copy():
+                    lease.instance.shared.label = f"{which} instance"  # type: ignore[attr-defined]
 
     def _make(self, first: PluginManifest, options: dict[str, Any]) -> None:
         self.plugin = HotReloadablePlugin("p", module(1), first, ports=self.ports, **options)

@@ -1,4 +1,4 @@
-"""More workloads, by name: every way an upgrade can fail, every outcome of a drain timeout, lost instances, a manager."""
+"""More workloads, by name: each way an upgrade can fail, each outcome of a drain timeout, lost instances, a manager."""
 
 from __future__ import annotations
 
@@ -109,6 +109,18 @@ def two_calls_execute_cancel(work: Workload) -> None:
 def call_upgrade_upgrade(work: Workload) -> None:
     work.caller()
     work.upgrader(2, 3)
+
+
+def two_calls_executor(work: Workload) -> None:
+    work.caller()
+    work.caller()
+    work.executor()
+
+
+def two_calls_close(work: Workload) -> None:
+    work.caller()
+    work.caller()
+    work.closer()
 
 
 def endless_execute(work: Workload) -> None:
@@ -224,6 +236,13 @@ MORE: Final[dict[str, Case]] = {
     "call, upgrade and upgrade again, may time out": case(
         call_upgrade_upgrade, "DrainTimeout", limits=Limits(timeouts=1)
     ),
+    "two calls, execute, two instances, may time out": case(
+        two_calls_executor, "DrainTimeout", limits=Limits(timeouts=1), instances=2, **PREPARED
+    ),
+    "two calls, execute, exclusive, may time out": case(
+        two_calls_executor, "DrainTimeout", limits=Limits(timeouts=1), **PREPARED, **EXCLUSIVE
+    ),
+    "two calls, close": case(two_calls_close, "PluginClosed"),
     "call, unregister": case(call_unregister, *GONE, **MANAGED),
     "call by name, unregister": case(call_by_name_unregister, *GONE, **MANAGED),
     "upgrade, unregister": case(upgrade_unregister, *GONE, **MANAGED),

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from hotswap import Cutover
 from hotswap._core import Core
 from hotswap._lifecycle import Lifecycle
 from hotswap._locked import locked
 from hotswap._protocol import HotReloadProtocol
 from hotswap._version import Lease, Version, Waiter
 from interleaved import Case, Workload, case
+from interleaved_more import EXCLUSIVE, MORE, PREPARED
 from scheduler import Limits
-
-EXCLUSIVE: Final[dict[str, Any]] = {"cutover": Cutover.EXCLUSIVE}
-PREPARED: Final[dict[str, Any]] = {"prepared": 2}
 
 
 def two_calls(work: Workload) -> None:
@@ -101,6 +98,7 @@ CASES: Final[dict[str, Case]] = {
     "call, upgrade, cancel": case(call_upgrade_cancel, *CANCELLED),
     "call, upgrade, cancel, exclusive": case(call_upgrade_cancel, *CANCELLED, **EXCLUSIVE),
 }
+CASES.update(MORE)
 
 
 # Mutants ----------------------------------------------------------------------------------------------------------
