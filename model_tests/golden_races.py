@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 
 from interleaved_workloads import CASES
 from scheduler import Program, Run
-from scheduler._guides import Did
+from scheduler._guides import Guide
 from scheduler._search import run_once, tell
-from scheduler._story import spelled
+from scheduler._story import Story, spelled
 
 FOLDER: Final = Path(__file__).parent / "races"
 BEGINS: Final = "case: "
@@ -141,8 +141,8 @@ RACES: Final[dict[str, Race]] = {
 }
 
 
-class Directed:
-    """Implements `Guide`: whoever makes the next of some steps goes on until it is made."""
+class Directed(Guide):
+    """Whoever makes the next of some steps goes on until it is made."""
 
     def __init__(self, steps: tuple[Step, ...]) -> None:
         self.left = list(steps)
@@ -179,20 +179,14 @@ class Directed:
         own = 3 * self._last
         return own if own in enabled else enabled[0]
 
-    def made(self, did: Did) -> None:
-        """It does not matter."""
-
-    def again(self) -> bool:
-        return False
-
 
 def schedule_of(race: Race) -> str:
     """Raises `ValueError` when its steps cannot come in this order."""
     guide, case = Directed(race.steps), CASES[race.case]
-    _, choices, result = run_once(guide.of(case.program), case.limits, guide)
+    run, result = run_once(guide.of(case.program), case.limits, guide, Story())
     if guide.left:
         raise ValueError(f"the run ended before {guide.left[0]}: {result}")
-    return spelled(choices)
+    return spelled(run.chosen)
 
 
 def told(case: str, schedule: str) -> Iterator[str]:
