@@ -22,7 +22,7 @@ from hotswap._ports import Clock, Sync
 from hotswap._protocol import HotReloadProtocol
 from hotswap._version import Version
 from hotswap.monitor._follower import Divergence, Follower
-from hotswap.monitor._recorder import Event, RecordedProtocol
+from hotswap.monitor._recorder import Event, RecordedProtocol, content_of
 
 __all__ = ["Divergence", "Monitor"]
 
@@ -61,7 +61,7 @@ class Monitor:
 
     def protocol(self, name: str, first: Version, sync: Sync, clock: Clock) -> HotReloadProtocol:
         """A protocol that is followed. Called by the plugin that is given this monitor."""
-        follower = Follower(name, first.id, self.taken)
+        follower = Follower(name, first.id, content_of(first), self.taken)
 
         def note(event: Event) -> None:
             if not self.lost:
@@ -102,20 +102,24 @@ class Monitor:
 
     def _check(self) -> None:
         try:
-            while (item := self._events.get()) is not None:
-                if isinstance(item, threading.Event):
-                    for follower in self._followers:
-                        self._try(follower, follower.settle)
-                    item.set()
-                else:
-                    follower, event = item
-                    self._followers.add(follower)
-                    self._try(follower, partial(follower.follow, event))
-                    del follower, event, item  # a plugin that is dropped must go, also while this waits
+            while self._check_one(self._events.get()):
                 if self._events.qsize() > self._backlog_max:
                     self.lost = True
         except BaseException as error:  # noqa: BLE001  the service must not notice
             self.failure, self.lost = error, True
+
+    def _check_one(self, item: tuple[Follower, Event] | threading.Event | None) -> bool:
+        """False at the end. Nothing is kept in between: a plugin that is dropped must go."""
+        if item is None:
+            return False
+        if isinstance(item, threading.Event):
+            for follower in self._followers:
+                self._try(follower, follower.settle)
+            item.set()
+        else:
+            self._followers.add(item[0])
+            self._try(item[0], partial(item[0].follow, item[1]))
+        return True
 
     def _try(self, follower: Follower, work: Callable[[], bool]) -> None:
         if follower.over:

@@ -32,7 +32,7 @@ from hotswap_spec.upgrade import Caller, Ref, State, Upgrader, Version
 LEVEL: Final = LEVELS["upgrade"]
 SAYS: Final = {row.name: row.says for row in LEVEL.rows}
 STORY_STEPS: Final = 30
-NOTHING_SEEN: Final = Seen("", 0, False, False, False, 0, 0, 0, 0)
+NOTHING_SEEN: Final = Seen("", 0, (0, 0), frozenset(), False, False, False, 0, 0, 0, 0)
 
 
 class Divergence(Exception):
@@ -64,7 +64,7 @@ class Moment(NamedTuple):
 class Follower:
     """Raises `Divergence` at the first event that does not fit; after that it must not be used."""
 
-    def __init__(self, plugin: str, first: int, taken: Counter[str]) -> None:
+    def __init__(self, plugin: str, first: int, content: tuple[int, int], taken: Counter[str]) -> None:
         self.plugin = plugin
         self.taken = taken
         """How often each step of the specification was taken."""
@@ -73,6 +73,7 @@ class Follower:
         self.steps = 0
         self._states: list[State] = [LEVEL.initial(callers=0, upgraders=1, versions=2, cancellers=1, closers=1)]
         self._slots = {first: 0}  # where a version is in the state, by its id
+        self._contents = {first: content}  # its code and manifest
         self._upgraders: dict[int, int] = {}  # the same of attempts that have not ended
         self._interrupted: set[int] = set()  # ids
         self._story: deque[str] = deque(maxlen=STORY_STEPS)
@@ -157,10 +158,13 @@ class Follower:
     def _differs(self, s: State, event: Event) -> str:
         """What the event saw that is not so in this state; empty if nothing."""
         seen = event.seen or NOTHING_SEEN
+        current = next((version for version, slot in self._slots.items() if slot == s.current.code), 0)
         expected = Seen(
             s.phase,
-            next((number for number, slot in self._slots.items() if slot == s.current.code), 0),
-            s.shut and not s.closed,
+            current,
+            self._contents.get(current, (0, 0)),  # S6: what it was offered with
+            frozenset(version for version, slot in self._slots.items() if s.versions[slot].at == "retired"),
+            s.shut and not s.closed,  # once it is closed, a gate means nothing
             s.closed,
             s.owner() >= 0,
             *(s.attempts, s.successes, s.failures, s.cancelled),
@@ -189,7 +193,7 @@ class Follower:
         came = "" if event.came == DONE else f" ({event.came})"
         self._story.append(f"{event.what.strip('_')}{came}: {says or 'changes nothing'}")
         if event.what == "offer" and (new := s.upgraders[self._upgraders[event.who]].new) != NO_CANDIDATE:
-            self._slots[event.version] = new.code
+            self._slots[event.version], self._contents[event.version] = new.code, event.content
         if event.what in ("_drained", "reclaim"):
             gone = event.version
             self._moments = [
@@ -201,6 +205,7 @@ class Follower:
         if event.what == "forget" and slot != s.current.code and s.versions[slot].at == "reclaimed":
             recycled = self._slots.pop(event.version)
             self._interrupted.discard(event.version)
+            self._contents.pop(event.version, None)
         self._states = [_renamed(state, recycled) for state in right]
         s = self._states[0]
         over = {i for i, one in enumerate(s.upgraders) if one == Upgrader("idle")}

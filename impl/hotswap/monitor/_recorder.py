@@ -38,6 +38,10 @@ class Seen(NamedTuple):
     phase: str
     current: int
     """The id of the version that is current."""
+    content: tuple[int, int]
+    """Its code and its manifest, by identity."""
+    retired: frozenset[int]
+    """The ids of the versions that are retired, and not reclaimed."""
     shut: bool
     closed: bool
     owned: bool
@@ -63,6 +67,8 @@ class Event(NamedTuple):
     """Of an admission: how many steps there had been when the call began."""
     inside: int = 0
     """How many calls the register has inside `version`."""
+    content: tuple[int, int] = (0, 0)
+    """Of an offer: the candidate's code and manifest."""
     seen: Seen | None = None
 
 
@@ -130,7 +136,9 @@ class RecordedProtocol(HotReloadProtocol):
         book, shut = self.book.value, self._shut_since is not None
         seen = Seen(
             self.phase.value.name,
-            self.current.value.id,
+            (current := self.current.value).id,
+            content_of(current),
+            frozenset([version.id for version in self._retired if version.live.value]),
             shut,
             self.closed.value,
             self._owner is not None,
@@ -145,6 +153,10 @@ class RecordedProtocol(HotReloadProtocol):
         self.steps += 1  # after the change: a call that began before it began no earlier than it says
 
 
+def content_of(version: Version) -> tuple[int, int]:
+    return id(version.code), id(version.manifest)
+
+
 def adopt(version: Version) -> None:
     """Nobody else has seen this version yet."""
     for lease in version.free.copy():
@@ -153,9 +165,9 @@ def adopt(version: Version) -> None:
 
 def recorded(name: str, describe: Callable[..., Event | None]) -> None:
     """Wrap a locked method; `describe` makes the event of its arguments and what it returned, or None for none."""
-    body: Any = getattr(HotReloadProtocol, name).__wrapped__
 
     def run(self: RecordedProtocol, /, *args: Any, **kwargs: Any) -> Any:
+        body: Any = getattr(HotReloadProtocol, name).__wrapped__  # the method without its lock, as it is now
         try:
             result = body(self, *args, **kwargs)
             event = describe(self, result, *args, **kwargs)
@@ -175,9 +187,11 @@ def recorded(name: str, describe: Callable[..., Event | None]) -> None:
 
 
 def _offered(_: RecordedProtocol, __: object, attempt: Attempt, *___: object) -> Event:
-    if attempt.candidate is not None:
-        adopt(attempt.candidate)
-    return Event("", who=id(attempt), version=attempt.candidate.id if attempt.candidate is not None else 0)
+    candidate = attempt.candidate
+    if candidate is None:
+        return Event("", who=id(attempt))
+    adopt(candidate)
+    return Event("", who=id(attempt), version=candidate.id, content=content_of(candidate))
 
 
 def _begun(
