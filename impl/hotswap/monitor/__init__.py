@@ -10,6 +10,7 @@ story of how it got there, and is not followed any further; the plugin itself go
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -30,6 +31,14 @@ BACKLOG_MAX = 100_000
 """Events that may wait to be checked, some 300 bytes each."""
 
 
+_LOG = logging.getLogger(__name__)
+
+
+def log(divergence: Divergence) -> None:
+    """What is done with a divergence unless something else is asked for: an error in the log `hotswap.monitor`."""
+    _LOG.error("%s", divergence)
+
+
 class Monitor:
     """Follows the plugins it is given to. Thread-safe. One serves a whole process; `close` it at the end.
 
@@ -37,9 +46,7 @@ class Monitor:
     `failure`. If more than `backlog_max` events wait, it gives up: `lost` is True, and nothing more is recorded.
     """
 
-    def __init__(
-        self, on_divergence: Callable[[Divergence], object] | None = None, *, backlog_max: int = BACKLOG_MAX
-    ) -> None:
+    def __init__(self, on_divergence: Callable[[Divergence], object] = log, *, backlog_max: int = BACKLOG_MAX) -> None:
         self._on_divergence, self._backlog_max = on_divergence, backlog_max
         self._events: SimpleQueue[tuple[Follower, Event] | threading.Event | None] = SimpleQueue()
         self._followers: WeakSet[Follower] = WeakSet()  # of this monitor's thread; a follower lives with its plugin
@@ -131,5 +138,4 @@ class Monitor:
         except Divergence as divergence:
             follower.over = True
             self._diverged.append(divergence)
-            if self._on_divergence is not None:
-                self._on_divergence(divergence)
+            self._on_divergence(divergence)
