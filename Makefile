@@ -24,7 +24,7 @@ test: lint ## Lint, type-check and test, with full branch coverage of the protoc
 	$(BIN)/pytest -m "schedules and not slow"
 
 verify: test ## make test, then the deeper runs
-	$(BIN)/pytest -m slow
+	SCHED_PROGRESS=10 $(BIN)/pytest -m slow
 
 replay: $(STAMP)-dev ## Tell a schedule step by step: CASE="call, execute" SCHEDULE=0x4,1x9
 	@PYTHONPATH=model_tests $(BIN)/python model_tests/replay.py "$(CASE)" "$(SCHEDULE)" "$(MUTANT)"

@@ -35,6 +35,10 @@ class SchedulerRuntime(FakeRuntime):
         self.run.touch(self.shared, False)
         return super().load(wasm, manifest)
 
+    def count(self, created: int = 0, closed: int = 0) -> None:
+        self.created += created
+        self.closed += closed
+
     def _code(self, module: FakeModule) -> FakeCode:
         return SchedulerCode(self, module)
 

@@ -151,7 +151,8 @@ class DepthFirst(Guide):
         self._chosen.append(chosen)
         if self._races:
             node.wanted = {chosen}
-            node.wanted.update(choice for choice in enabled if choice % 3)
+            if enabled[-1] % 3:  # waits that may end by themselves come last
+                node.wanted.update(choice for choice in enabled if choice % 3)
         return chosen
 
     def _chosen_before(self, at: int, enabled: list[int]) -> int:

@@ -94,7 +94,8 @@ class Run(Steps):
 
         True if its footprint is wanted, and then `touch` must follow; otherwise it may.
         """
-        if self.expected == self.mine + shared.code + write:
+        announced = shared.changed if write else shared.code
+        if self.expected == self.mine + announced:
             self.expected = self.advance()
             return False
         task = self.current
@@ -102,10 +103,10 @@ class Run(Steps):
             if ready is not None and not self.over and not ready():
                 raise WouldBlock(f"{what} {shared.label}: would wait, and no task is left to end that")
             return False
-        if self._unwinds():
+        if self.over and self._unwinds():
             return False
         task.held = self.held
-        task.shared, task.write, task.announced = shared, write, shared.code + write
+        task.shared, task.write, task.announced = shared, write, announced
         task.what, task.ready, task.until = what, ready, until
         if self.story is not None:
             task.line = where(skip=("scheduler",))
@@ -116,7 +117,8 @@ class Run(Steps):
             self._raised, following = error, None
         if following is not task:
             task.worker.hand_over(self._hub if following is None else following.worker)
-            self._unwinds()
+            if self.over:
+                self._unwinds()
         return self._open
 
     def touch(self, shared: Shared, write: bool, also: tuple[int, ...] = ()) -> None:
@@ -128,7 +130,8 @@ class Run(Steps):
         if shared is not self._shared or self._footprint is not None or (write and not task.write):
             self.problem = Unannounced(f"{task.name} touches {shared.label}, which it has not announced")
             raise self.problem
-        self._footprint = (shared.code + write, *also) if also else (shared.code + write,)
+        part = shared.changed if write else shared.code
+        self._footprint = (part, *also) if also else (part,)
         if self.races is not None:
             for part in self._footprint:
                 self.races.reached(task.index, part >> 1, bool(part & 1))

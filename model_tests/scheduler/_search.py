@@ -26,7 +26,7 @@ Check = Callable[[], Hashable]
 Program = Callable[[Run], Check]
 """Sets a run up and adds its tasks. What it returns is run when all have ended: it asserts, and gives the outcome."""
 
-RUNS_BETWEEN_COLLECTIONS = 200
+RUNS_BETWEEN_COLLECTIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,7 @@ def quiet() -> Iterator[None]:
     """No garbage collection but between runs; runs that are given up leave plugins open, and need not say so."""
     enabled = gc.isenabled()
     gc.disable()
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # garbage too: to look for it would take longer than many a search
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)

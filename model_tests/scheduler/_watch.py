@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from hotswap._core import Core
 from hotswap._lifecycle import Lifecycle
@@ -57,6 +57,7 @@ class _Here:
     """The run that is under way in this process; production objects do not know of it."""
 
     run: Run | None = None
+    watched: ClassVar[list[_Watched]] = []
 
 
 class WatchedList(list[Any]):
@@ -199,9 +200,14 @@ def watched(*, checked: bool = True) -> Iterator[None]:
                 if isinstance(owner.__dict__.get(name), _Attribute):
                     continue  # it is watched already
                 kept.append((owner, name, owner.__dict__.get(name)))
-                setattr(owner, name, kind(owner, name))
+                attribute = kind(owner, name)
+                setattr(owner, name, attribute)
+                if isinstance(attribute, _Watched):
+                    _Here.watched.append(attribute)
         yield
     finally:
+        here = [owner.__dict__.get(name) for owner, name, _ in kept]
+        _Here.watched = [attribute for attribute in _Here.watched if attribute not in here]
         for owner, name, slot in kept:
             if slot is None:
                 delattr(owner, name)
@@ -212,7 +218,5 @@ def watched(*, checked: bool = True) -> Iterator[None]:
 def begin(run: Run) -> None:
     """The production objects made from now on belong to this run."""
     _Here.run = run
-    for owner, name in WATCHED:
-        attribute = owner.__dict__.get(name)
-        if isinstance(attribute, _Watched):
-            attribute.forget()
+    for attribute in _Here.watched:
+        attribute.forget()
