@@ -107,7 +107,12 @@ class ManagedWorkload(Workload):
     def registerer(self, number: int) -> None:
         def register() -> str:
             made = module(number), manifest(number, max_instances=self.instances)
+            before = list(self.runtime.instances)
             self.made.append(self.manager.register("p", *made))
+            self.run.announce(self.runtime.shared, False, "looks at all former instances of")
+            self.run.touch(self.runtime.shared, False, also=tuple(2 * each.shared.key for each in before))
+            if not all(instance._closed for instance in before):
+                self.runtime.violated("S9: a name was free before the plugin that had it was closed")
             return f"registered {number}"
 
         self._party("registerer", [register])

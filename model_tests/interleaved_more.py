@@ -240,7 +240,7 @@ MORE: Final[dict[str, Case]] = {
         two_calls_executor, "DrainTimeout", limits=Limits(timeouts=1), instances=2, **PREPARED
     ),
     "two calls, execute, exclusive, may time out": case(
-        two_calls_executor, "DrainTimeout", limits=Limits(timeouts=1), **PREPARED, **EXCLUSIVE
+        two_calls_executor, "DrainTimeout", "Overloaded", limits=Limits(timeouts=1), **PREPARED, **EXCLUSIVE
     ),
     "two calls, close": case(two_calls_close, "PluginClosed"),
     "call, unregister": case(call_unregister, *GONE, **MANAGED),
