@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from hotswap import Cutover, HotReloadablePlugin, HotReloadState, HotswapError, OnDrainTimeout, PluginManifest
 from hotswap._ports import Ports
+from hotswap._protocol import Watches
 from hotswap.testing import FakeModule
 from scheduler import Limits, Program, Run, SchedulerClock, SchedulerSync, Shared
 from scheduler._fakes import SchedulerRuntime
@@ -52,10 +53,17 @@ class RolledBack(NamedTuple):
     """The moment before which it was rolled back."""
 
 
+class Follows(Watches, Protocol):
+    def check(self) -> None:
+        """Raises `AssertionError` if a plugin has left the specification."""
+
+
 class Workload:
     """One plugin with version 1, and parties."""
 
     plugin: HotReloadablePlugin
+    follows: ClassVar[type[Follows] | None] = None
+    """What follows the plugins of a workload on the specification, if anything does."""
 
     def __init__(self, run: Run, *, instances: int = 1, prepared: int | None = None, **options: Any) -> None:
         begin(run)
@@ -64,6 +72,7 @@ class Workload:
         self.runtime = SchedulerRuntime(run)
         self.runtime.one_version = options.get("cutover") is Cutover.EXCLUSIVE
         self.ports = Ports(self.runtime, SchedulerSync(run), SchedulerClock(run), self._trace)
+        self.monitor = self.follows() if self.follows is not None else None
         self._moments = 0
         self._published: dict[int, int] = {}
         self._executes: dict[int, int] = {}  # by task: the version that it upgrades to
@@ -90,7 +99,7 @@ class Workload:
                     lease.instance.shared.label = f"{which} instance"  # type: ignore[attr-defined]
 
     def _make(self, first: PluginManifest, options: dict[str, Any]) -> None:
-        self.plugin = HotReloadablePlugin("p", module(1), first, ports=self.ports, **options)
+        self.plugin = HotReloadablePlugin("p", module(1), first, ports=self.ports, monitor=self.monitor, **options)
 
     def _trace(self, event: str, **facts: object) -> None:
         """Of an upgrade that is rolled back: when calls may have run on its version."""
@@ -269,7 +278,14 @@ def program(build: Callable[[Any], object], *allowed: str, kind: type[Workload] 
     def made(run: Run) -> Callable[[], Hashable]:
         workload = kind(run, **options)
         build(workload)
-        return lambda: workload.check(*allowed)
+
+        def check() -> Hashable:
+            outcome = workload.check(*allowed)
+            if workload.monitor is not None:
+                workload.monitor.check()
+            return outcome
+
+        return check
 
     return made
 

@@ -76,7 +76,7 @@ class ManagedWorkload(Workload):
     """A manager with the plugin `p`, version 1."""
 
     def _make(self, first: PluginManifest, options: dict[str, Any]) -> None:
-        self.manager = HotReloadManager(ports=self.ports)
+        self.manager = HotReloadManager(ports=self.ports, monitor=self.monitor)
         self.manager._plugins, self.manager._taken = PluginMap(self.run), TakenNames(self.run)
         self.plugin = self.manager.register("p", module(1), first, **options)
         self.made: list[HotReloadablePlugin] = []

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from interleaved_workloads import CASES, Case
+from interleaved import Case
+from interleaved_workloads import CASES
 from mutation._answer import Answer, say
 from mutation.workloads import MORE
 from scheduler import explore

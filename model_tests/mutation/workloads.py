@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from hotswap import EpochGuard, EpochTracker
 from hotswap.testing import FakeModule
-from interleaved import Workload
-from interleaved_workloads import Case, case
+from interleaved import Case, Workload, case
 from scheduler import Limits, Run, SchedulerClock, SchedulerSync
 from scheduler._fakes import SchedulerInstance
 

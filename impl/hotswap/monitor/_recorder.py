@@ -133,13 +133,20 @@ class RecordedProtocol(HotReloadProtocol):
 
     def tell(self, event: Event) -> None:
         """Under the lock, at the end of a step."""
-        book, shut = self.book.value, self._shut_since is not None
-        seen = Seen(
+        seen = self.look()
+        inside = len([1 for version, _ in self.register.copy().values() if version == event.version])
+        self.note(event._replace(seen=seen, inside=inside))
+        self.open_to = 0 if seen.shut or seen.closed else seen.current
+        self.steps += 1  # after the change: a call that began before it began no earlier than it says
+
+    def look(self) -> Seen:
+        book, current = self.book.value, self.current.value
+        return Seen(
             self.phase.value.name,
-            (current := self.current.value).id,
+            current.id,
             content_of(current),
             frozenset([version.id for version in self._retired if version.live.value]),
-            shut,
+            self._shut_since is not None,
             self.closed.value,
             self._owner is not None,
             book.attempts,
@@ -147,10 +154,6 @@ class RecordedProtocol(HotReloadProtocol):
             book.failed_upgrades,
             book.cancelled_upgrades,
         )
-        inside = len([1 for version, _ in self.register.copy().values() if version == event.version])
-        self.note(event._replace(seen=seen, inside=inside))
-        self.open_to = 0 if shut or seen.closed else seen.current
-        self.steps += 1  # after the change: a call that began before it began no earlier than it says
 
 
 def content_of(version: Version) -> tuple[int, int]:
