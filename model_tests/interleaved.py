@@ -55,7 +55,7 @@ class RolledBack(NamedTuple):
 
 class Follows(Watches, Protocol):
     def check(self) -> None:
-        """Raises `AssertionError` if a plugin has left the specification."""
+        """Raises `AssertionError` if a plugin has left the specification since the last look."""
 
 
 class Workload:
@@ -280,9 +280,10 @@ def program(build: Callable[[Any], object], *allowed: str, kind: type[Workload] 
         build(workload)
 
         def check() -> Hashable:
+            follow = workload.monitor.check if workload.monitor is not None else lambda: None
+            follow()
             outcome = workload.check(*allowed)
-            if workload.monitor is not None:
-                workload.monitor.check()
+            follow()
             return outcome
 
         return check

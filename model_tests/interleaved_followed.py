@@ -1,7 +1,7 @@
 """Workloads whose plugins are followed on the specification's upgrade level, by the very monitor that services use.
 
-Under the scheduler it records without a step of its own: what it looks at at the end of a step is guarded by the lock that
-the step holds. What a call reads (how many steps there have been) is no step either; it is older than what the call
+Under the scheduler it records without a step of its own: what it looks at is guarded by the lock that
+the step holds. What a call reads (how many steps there have been) is no step either: it is older than what the call
 then reads of the plugin in every schedule, and no decision hangs on it.
 """
 
@@ -59,6 +59,7 @@ class Following:
             try:
                 for event in events:
                     follower.follow(event)
+                events.clear()
                 follower.settle()
             except Divergence as divergence:
                 raise AssertionError(str(divergence).replace("\n", "; ")) from divergence

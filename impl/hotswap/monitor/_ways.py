@@ -75,20 +75,23 @@ def ways(s: State, event: Event, i: int, slot: int) -> list[Way]:
         case "finish", _ if i >= 0 and s.closed and at != "idle":
             return [[upgrader(i, "find_closed")]]
         case "close", "done" if not s.closed:
-            return [[thread("closer", "close")]]
+            return [[thread("closer", "close"), *_learns(s, j)]]
         case "reclaim", _ if slot >= 0 and s.versions[slot].at != "reclaimed":
             return [[("version", slot, frozenset({"reclaim"}))]]
     return [[]]
 
 
 def _cancel(s: State, came: str) -> list[Way]:
-    if came == DONE:  # what was prepared has nobody at it who would learn that it is lost
-        j = s.owner()
-        lost = [upgrader(j, "find_lost")] if j >= 0 and s.upgraders[j].at == "prepared" else []
-        return [[thread("canceller", "cancel"), *lost]]
+    if came == DONE:
+        return [[thread("canceller", "cancel"), *_learns(s, s.owner())]]
     if came == NOTHING:
         return [[]] if s.closed else [[thread("canceller", "cancel_nothing")]]
     return [[thread("canceller", "cancel_late")]]
+
+
+def _learns(s: State, j: int) -> Way:
+    """What was prepared and is lost now has nobody at it who would tell that he has learnt it."""
+    return [upgrader(j, "find_lost")] if j >= 0 and s.upgraders[j].at == "prepared" else []
 
 
 def upgrader(i: int, *steps: str) -> Step:
