@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from core_states import Atomic, Memory, StateSync, saw
+from core_memory import Atomic, Memory, StateSync, saw
 from hotswap import Cutover, HotswapError
 from hotswap._protocol import HotReloadProtocol
 from hotswap._version import Attempt, Version
