@@ -7,6 +7,7 @@ So a schedule found on one backend replays on any other.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import greenlet as _greenlet  # type: ignore[import-untyped]
@@ -29,6 +30,10 @@ class Backend(Protocol):
     def worker(self, work: Callable[[], None]) -> Worker:
         """One that begins with `work` when it is handed over to first. `work` must not raise."""
 
+    @staticmethod
+    def together() -> AbstractContextManager[None]:
+        """Around a search."""
+
     def end(self) -> None:
         """All work has ended or never began."""
 
@@ -45,6 +50,10 @@ class Greenlets:
 
     def worker(self, work: Callable[[], None]) -> _GreenletWorker:
         return _GreenletWorker(_greenlet.greenlet(work, self.hub.greenlet))
+
+    @staticmethod
+    def together() -> AbstractContextManager[None]:
+        return nullcontext()
 
     def end(self) -> None:
         """Greenlets go with the run."""

@@ -58,11 +58,8 @@ class Run(Steps):
         name = where(skip=("scheduler",)).target(kind) if kind in ("lock", "parker", "atomic", "bag") else kind
         return f"{name}#{key}"
 
-    def origin(self) -> int:
+    def origin(self, maker: Task) -> int:
         """Who makes an object, and which of his it is: so it is found again in other runs."""
-        maker = self.current
-        if maker is None:
-            return self.objects
         maker.made += 1
         return maker.index + 1 << 20 | maker.made
 
@@ -138,9 +135,8 @@ class Run(Steps):
 
     def releases(self, lock: Shared) -> None:
         """A release that joins the step under way."""
-        self.joined += 1
         if self._open and self._footprint is not None:
-            self._footprint += (lock.code + 1,)
+            self._footprint += (lock.changed,)
             if lock is not self._shared:  # else the step is the acquire of it, and decides who comes first
                 self._gives |= 1 << lock.key
 
