@@ -37,7 +37,7 @@ def schedules(names: Iterable[str], preemptions: int) -> Check:
     """These cases, all of them with no preemption before any of them with one, and so on."""
     names = list(names)
     command = (*PYTHON, "-m", "mutation.schedules", f"--preemptions={preemptions}", *names)
-    return Check("schedules", command, 120)
+    return Check("schedules", command, 400)
 
 
 def explorer(level: str) -> Check:
@@ -52,7 +52,6 @@ CHECKS: Final = {
         unit_tests("survivors", "test_survivors.py"),
         unit_tests("epoch", "test_epoch.py"),
         unit_tests("compat", "test_compat.py"),
-        unit_tests("rules", "test_rules_impl.py"),
         unit_tests("signature", "test_signature.py"),
         unit_tests("seed", "test_seed.py"),
         unit_tests("manager", "test_manager.py", only="fake"),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Final
+from typing import Final
 
 from hotswap import EpochGuard, EpochTracker
-from hotswap.testing import FakeModule
 from interleaved import Case, Workload, case
 from scheduler import Limits, Run, SchedulerClock, SchedulerSync
 from scheduler._fakes import SchedulerInstance
@@ -71,28 +70,8 @@ def two_upgrades(work: Workload) -> None:
     work.upgrader(3)
 
 
-def with_a_trap(work: Workload) -> None:
-    """A call of `hold`, which traps on the first version."""
-
-    def trap() -> int:
-        raise ZeroDivisionError
-
-    def hold() -> None:
-        work.plugin.call("hold")
-
-    code: Any = work.plugin._protocol.current.value.code
-    code.module = FakeModule({**code.module.functions, "hold": trap}, "v1")
-    work._party("caller", [hold])
-
-
-def trap_call(work: Workload) -> None:
-    with_a_trap(work)
-    work.caller()
-
-
-def trap_execute(work: Workload) -> None:
-    with_a_trap(work)
-    work.executor()
+def trap(work: Workload) -> None:
+    work.caller(func="trap")
 
 
 def strict_closer(work: Workload) -> None:
@@ -121,7 +100,7 @@ def strict_closer(work: Workload) -> None:
 
 
 def trap_close(work: Workload) -> None:
-    with_a_trap(work)
+    trap(work)
     strict_closer(work)
 
 
@@ -143,9 +122,7 @@ MORE: Final[dict[str, Case]] = {
     "execute, lose": case(execute_lose, prepared=2),
     "upgrade, upgrade": case(two_upgrades, "Busy", "IncompatibleUpgrade"),
     "cancel": case(Workload.canceller, prepared=2),
-    "trap": case(with_a_trap, "CallTrapped"),
-    "trap, call": case(trap_call, "CallTrapped"),
-    "trap, execute": case(trap_execute, "CallTrapped", prepared=2),
+    "trap": case(trap, "CallTrapped"),
     "trap, close": case(trap_close, "CallTrapped", "PluginClosed"),
     "execute, strict close": case(execute_close, "PluginClosed", prepared=2),
     "endless call, close": case(endless_close, "CallInterrupted", "PluginClosed", limits=Limits(timeouts=1)),
