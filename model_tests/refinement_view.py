@@ -56,9 +56,13 @@ class Access(NamedTuple):
     field: str = ""
     version: int = NONE
 
+    @property
+    def kind(self) -> str:
+        return f"{self.what} {self.field}"
+
     def __str__(self) -> str:
         of = f" of version {self.version}" if self.version != NONE else ""
-        return f"{self.what} {self.field}{of}"
+        return f"{self.kind}{of}"
 
 
 class Views:
@@ -78,11 +82,12 @@ class Views:
         self._leases: list[list[Lease]] = []
         self._owners: dict[Lease, int] = {}
         self._waiters: dict[Waiter, int] = {}
+        self._served: set[Waiter] = set()  # of them, whose lease has been seen
         self.holder = NONE
         """The task that holds the core's lock."""
         self.view = self._look(NONE, "")
 
-    def access(self, task: Task, what: str, shared: Shared | None) -> Access:
+    def look(self, task: Task, what: str, shared: Shared | None) -> Access:
         """A step was made: what it did. `view` is how things are now, `holder` who held the lock during the step."""
         name = self._names.get(shared) if shared is not None else None
         if name is None:
@@ -95,7 +100,7 @@ class Views:
         self.view = self._look(task.index, found.what if found.field == "free" else "")
         return found
 
-    def released(self) -> None:
+    def done(self) -> None:
         """The step that was looked at is done with."""
         if not self.view.locked:
             self.holder = NONE
@@ -145,9 +150,7 @@ class Views:
                 continue
             owner = owners.get(lease, NONE)
             if owner == NONE:
-                owner = next((t for waiter, t in self._waiters.items() if waiter.lease is lease), NONE)
-                if owner == NONE and done == "pops from" and self.holder != task:
-                    owner = task
+                owner = self._taker(lease, task, done)
                 if owner == NONE:
                     hand += 1
                     continue
@@ -159,6 +162,16 @@ class Views:
             at = ("drained" if version.announced else "drains") if version in self._protocol._retired else "serves"
             count = len(gathered)
         return VersionView(at, len(free), count, version.attention._value, hand)  # type: ignore[attr-defined]
+
+    def _taker(self, lease: Lease, task: int, done: str) -> int:
+        """Whose call a lease is that was free until now; nobody's while it is in the hand of who holds the lock."""
+        if done == "pops from" and self.holder != task:
+            return task
+        for waiter, whose in self._waiters.items():
+            if waiter.lease is lease and waiter not in self._served:
+                self._served.add(waiter)
+                return whose
+        return NONE
 
     def _sleeps(self, number: int) -> bool:
         task = self._run.tasks[number]
