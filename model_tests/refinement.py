@@ -40,42 +40,47 @@ from scheduler._task import Task
 RETIRED = ("drains", "drained")
 
 
-def agrees(s: Any, view: View) -> bool:
-    """Whether the specification may be in this state when the code looks so."""
+def difference(s: Any, view: View) -> str:
+    """What is not as in this state of the specification when the code looks so; empty if it may be in it."""
     known = s.newest + 1
     if s.current != view.current or len(view.versions) < known:
-        return False
+        return "current"
     carried = [one.hand for one in view.versions[:known]]
     for v in range(known):
         one, seen = s.versions[v], view.versions[v]
-        if one.free != seen.free or (one.at != "fresh" and one.attention != seen.attention):
-            return False
+        if one.free != seen.free:
+            return f"free leases of version {v}"
+        if one.at != "fresh" and one.attention != seen.attention:
+            return f"attention of version {v}"
         carried[v] -= one.gathered - seen.gathered
-    for one, lease in zip(s.callers, view.leases, strict=True):
+    for i, (one, lease) in enumerate(zip(s.callers, view.leases, strict=True)):
         if one.lease != lease:
             if lease != NONE:
-                return False
+                return f"the lease of caller {i}"
             carried[one.lease] -= 1
     if any(carried):
-        return False
-    return view.locked or agrees_unlocked(s, view)
+        return "where a lease is"
+    return "" if view.locked else difference_unlocked(s, view)
 
 
-def agrees_unlocked(s: Any, view: View) -> bool:
-    """What is touched under the lock only, when nobody has it."""
-    if s.locks[0].at != "free" or s.shut != view.shut or s.closed != view.closed:
-        return False
+def difference_unlocked(s: Any, view: View) -> str:
+    """The same for what is touched under the lock only, when nobody has it."""
+    if s.locks[0].at != "free":
+        return "who holds the lock"
+    if (s.shut, s.closed) != (view.shut, view.closed):
+        return "the gate, or whether it is closed"
     ats = [AT[one.at] for one in s.versions[: s.newest + 1]]
     if any(at != seen.at for at, seen in zip(ats, view.versions, strict=False)):
-        return False
+        return "which versions are retired, drained or reclaimed"
     waiting = sorted((one.place, i, one.held) for i, one in enumerate(s.callers) if one.place)
     if tuple((i, held) for _, i, held in waiting) != view.queue:
-        return False
+        return "the queue"
     threads = (*s.callers, *s.operators)
     if any(asleep and one.at != "parked" for asleep, one in zip(view.asleep, threads, strict=True)):
-        return False
+        return "who sleeps"
     kept = view.kept if view.kept != NONE and view.versions[view.kept].at in RETIRED else NONE
-    return bool(kept == (s.kept if s.kept != NONE and ats[s.kept] in RETIRED else NONE))
+    same = kept == (s.kept if s.kept != NONE and ats[s.kept] in RETIRED else NONE)
+    return "" if same else "which version is kept"
 
 
 class Mover(NamedTuple):
@@ -126,12 +131,15 @@ class Refinement:
         key = mover, access, view
         if (found := node.after.get(key)) is None:
             ways = ((s, names, t) for s in node.states for names, t in self.ways(s, mover, access))
-            edges = node.edges[key] = [way for way in ways if agrees(way[2], view) and self._rests(way[2], mover)]
+            edges = node.edges[key] = [way for way in ways if not self.differs(way[2], mover, view)]
             found = node.after[key] = self.node(frozenset(t for _, _, t in edges))
         return found
 
-    def _rests(self, s: Any, mover: Mover) -> bool:
-        return not mover.ends or bool(getattr(s, mover.group)[mover.number].at == REST[mover.group])
+    def differs(self, s: Any, mover: Mover, view: View) -> str:
+        """Why the code's step cannot have led to this state; empty if it can."""
+        if mover.ends and getattr(s, mover.group)[mover.number].at != REST[mover.group]:
+            return "that it has ended"
+        return difference(s, view)
 
     def ways(self, s: Any, mover: Mover, access: Access) -> Iterator[tuple[tuple[str, ...], Any]]:
         """At most one step that is this access, between any that have none."""
@@ -205,7 +213,7 @@ class Follower:
         self.node = refinement.start(
             callers=len(callers), versions=versions, size=work.instances, closers=len(closers), calls=1
         )
-        assert all(agrees(s, self._views.view) for s in self.node.states)
+        assert not any(difference(s, self._views.view) for s in self.node.states)
         work.run.after_step = self.after_step
 
     def after_step(self, task: Task, what: str, shared: Shared | None) -> None:
@@ -226,17 +234,17 @@ class Follower:
         return all(one is task or one.done for one in tasks)
 
     def _told(self, task: Task, mover: Mover, access: Access, before: View) -> str:
-        found = {names for s in self.node.states for names, _ in self._refinement.ways(s, mover, access)}
-        possible = "; ".join(", ".join(names) or "none" for names in sorted(found))
-        changes = "; ".join(
-            f"{name} was {old}, is {new}"
-            for name, old, new in zip(View._fields, before, self._views.view, strict=True)
-            if old != new
-        )
-        where = sorted({" ".join(one.at for group in s[2:6] for one in group) for s in self.node.states})
+        """The step, what it changed, and what the specification could have done instead."""
+        told, after = set[str](), self._views.view
+        for s in self.node.states:
+            at = " ".join(one.at for group in s[2:6] for one in group)
+            for names, t in self._refinement.ways(s, mover, access):
+                why = self._refinement.differs(t, mover, after)
+                told.add(f"{', '.join(names) or 'no step'} at {at} (differs: {why})")
+        possible = "; ".join(sorted(told)) or "nothing"
         return (
-            f"{task.name} {access}: the specification has no such step. View: {changes or 'as before'}. "
-            f"Steps possible: {possible}. Threads at: {', '.join(where)}"
+            f"{task.name} {access}: the specification has no such step. "
+            f"Changed: {'; '.join(before.changes(after)) or 'nothing'}. Possible: {possible}"
         )
 
 

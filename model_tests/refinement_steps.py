@@ -21,7 +21,6 @@ MORE: Final = {
         "woken   enter_at_once (enter)  entering  unlocked, leased  must  sees its lease, so it need not look again",
     ),
     "operator": (
-        "parked  stir_too  drain  -  may  wakes for no reason, as a caller does",
         "decide  mark_and_commit  finishing  unlocked, not closed, may commit  must  commits; newcomers wait meanwhile",
     ),
     "lock": (
@@ -78,7 +77,7 @@ _ACCESSES: Final = {
     "pops from free": "take miss serve gather",
     "appends to free": "release restore",
     "acquires lock": "report enqueue find_closed look_again quit_queue enter enter_at_once check_drain commit",
-    "parks on another parker": "stir stir_too",
+    "parks on another parker": "stir",
     "stores to current": "publish reinstate commit",
     "stores to attention": "close retire shut_gate drop_candidate mark_and_commit unmark unmark_gone",
     "changes _retired": "roll_back",

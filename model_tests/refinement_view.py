@@ -7,6 +7,7 @@ It holds no program counters. Two things are not in any field, and are kept by w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from hotswap import HotReloadablePlugin
@@ -47,6 +48,19 @@ class View(NamedTuple):
     kept: int
     shut: bool
     closed: bool
+
+    def changes(self, after: View) -> Iterator[str]:
+        """What differs in a later view, in words."""
+        for name, old, new in zip(self._fields, self, after, strict=True):
+            if name != "versions":
+                yield from [f"{name} {old} -> {new}"] if old != new else []
+        for v, one in enumerate(after.versions):
+            was = self.versions[v] if v < len(self.versions) else None
+            if was is None:
+                yield f"version {v} -> {one}"
+                continue
+            for name, old, new in zip(one._fields, was, one, strict=True):
+                yield from [f"{name} of version {v} {old} -> {new}"] if old != new else []
 
 
 class Access(NamedTuple):
