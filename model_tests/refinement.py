@@ -5,18 +5,19 @@ counter of the code is guessed: only what both have is compared, the *view* (`re
 a step, the new set is what can be reached from the old one in ways that this step allows, and that agrees with the new
 view. An empty set is a step of the code that is none of the specification's, and fails the run at that step.
 
-*Ways.* A task stands for one thread of the level: a caller, the operator or a closer; while it holds the core's lock, it
-also stands for the lock, and for the versions' reclaim. In one step of the code there is at most one step of the level
-that has an access of its own, and then it is this access: the same verb, field and version (`refinement_steps.py`).
-Before and after it there may be any number of the level's *silent* steps, which have none; they cannot go on for ever,
-since each goes forward within one settle. No step at all is stuttering, but for a caller who touches attention or a
-bag of leases without the lock.
+*Ways.* A task stands for one thread of the level: a caller, the operator or a closer; while it holds the core's lock,
+it also stands for the lock, and for the versions' reclaim. In one step of the code there is at most one step of the
+level that has an access of its own, and then it is this access: the same verb, field and version
+(`refinement_steps.py`). Before and after it there may be any number of the level's *silent* steps, which have none:
+their places are in no field. They cannot go on for ever, since each goes forward within one settle. No step at all is
+stuttering. A caller who touches attention or a bag of leases without the lock never stutters; nor does who settles and
+looks into a bag in vain: it serves or gathers no more.
 
 *What is compared.* After each step: which version is current, free leases and attention of each version, the leases
 that callers own, gathered leases. While the lock is held, a lease that its holder has taken and not yet put down may
 count as gathered, or as anybody's. When the lock is free, moreover: what is serving, draining, drained or reclaimed,
-the queue in its order with who was held, the gate, whether it is closed; and nobody is asleep whom the specification has
-woken. Which version is kept is compared only once it is retired: the code keeps it from the beginning of an attempt
+the queue in its order with who was held, the gate, whether it is closed; and nobody is asleep whom the specification
+has woken. Which version is kept is compared only once it is retired: the code keeps it from the beginning of an attempt
 on, the level from the publish, and before it is retired that makes no difference. A candidate that is not published
 yet is no version of the level: the code may mark it, and drop it. When a party has ended, so has its thread.
 
@@ -37,6 +38,7 @@ from refinement_view import AT, NONE, Access, View, Views
 from scheduler import CheckFailed, Program, Run, Shared
 from scheduler._task import Task
 
+NO_MORE = ("lock serve_no_more", "lock gather_no_more")
 RETIRED = ("drains", "drained")
 
 
@@ -146,8 +148,10 @@ class Refinement:
         must = mover.group == "callers" and not mover.holds and access.field in MUST
         seen = {(s, False)}
         todo: list[tuple[tuple[str, ...], Any, bool]] = [((), s, False)]
+        if mover.holds and access.kind == "pops from free":
+            must = access.version <= s.newest and s.versions[access.version].at in ("live", "retired")
         for names, at, done in todo:
-            if done or not must:
+            if done or not must or (mover.holds and any(name in NO_MORE for name in names)):
                 yield names, at
             for row, t in self._may(at, mover, access, done):
                 now_done = done or row.name not in SILENT
@@ -171,27 +175,24 @@ class Refinement:
                     continue
             yield row, t
 
-    def taken(self) -> tuple[set[str], set[str]]:
-        """Over all runs that ended: the steps of the level that lie on some way through one, and stuttering accesses."""
+    def stuttering(self) -> set[str]:
+        """The accesses that were no step of the level in some run that ended, on some way of the level through it."""
         good = {node: set(node.states) if node.last else set[Any]() for node in self.nodes.values()}
-        rows, stutters, grown = set[str](), set[str](), True
+        kinds, grown = set[str](), True
         while grown:
             grown = False
             for node, states in good.items():
                 for key, edges in node.edges.items():
                     after = good[node.after[key]]
                     for s, names, t in edges:
-                        if t in after and s not in states:
+                        if t not in after:
+                            continue
+                        if not names:
+                            kinds.add(key[1].kind)
+                        if s not in states:
                             states.add(s)
                             grown = True
-        for node in good:
-            for key, edges in node.edges.items():
-                for _, names, t in edges:
-                    if t in good[node.after[key]]:
-                        rows.update(names)
-                        if not names:
-                            stutters.add(key[1].kind)
-        return rows, stutters
+        return kinds
 
 
 class Follower:
@@ -206,7 +207,7 @@ class Follower:
         )
         self._operators = operators
         self._threads = {task: ("callers", i) for i, task in enumerate(callers)}
-        self._threads |= {task: ("operators", 0) for task in operators}
+        self._threads |= dict.fromkeys(operators, ("operators", 0))
         self._threads |= {task: ("closers", i) for i, task in enumerate(closers)}
         self._views = Views(work.run, work.plugin, callers, operators)
         versions = 1 + len(operators)

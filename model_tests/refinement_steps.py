@@ -24,8 +24,7 @@ MORE: Final = {
         "decide  mark_and_commit  finishing  unlocked, not closed, may commit  must  commits; newcomers wait meanwhile",
     ),
     "lock": (
-        "free    look_too (settle)  mark  -  may  settles though no thread of this level asks: the closer, a reaper, "
-        "who reclaims, who begins or finishes an upgrade",
+        "free    look_too (settle)  mark  -  may  settles for a thread that is not of this level, or once more",
         "unmark  unmark_gone  free  gone  must  takes the mark from the last version of a closed plugin",
     ),
 }
@@ -47,12 +46,13 @@ def extended() -> Level:
     for who, lines in MORE.items():
         assert table.count(f"\n{who}\n") == 1
         table = table.replace(f"\n{who}\n", "\n".join(["", who, *(f"  {line}" for line in lines), ""]))
-    return replace(
+    level: Level = replace(
         ADMISSION,
         table=table,
         guards={**ADMISSION.guards, "gone": lambda s, _: s.versions[s.current].at == "reclaimed"},
         effects={**ADMISSION.effects, "mark_and_commit": mark_and_commit, "unmark_gone": unmark_gone},
     )
+    return level
 
 
 LEVEL: Final = extended()
