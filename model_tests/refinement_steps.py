@@ -1,7 +1,7 @@
 """The admission level as the code takes it: which access of the code a step of it may be, and five steps more.
 
-The five (and one effect) are what the code does and the level leaves out. They are additions only: no step of the level
-is taken away or loosened, and a test explores the level with them, to see that all that it promises still holds.
+The five are what the code does and the level leaves out. They are additions only: no step of the level is taken away or
+loosened, and a test explores the level with them, to see that what it promises of safety still holds.
 """
 
 from __future__ import annotations

@@ -87,8 +87,8 @@ STUTTERS: Final = {
 }
 """The accesses that may be no step of the level. Those to what it speaks of are: a look into an empty bag; a store of
 what is there already, or to a version that is not published yet; `closed`, which the level reads and changes under the
-lock; a change of the list of retired versions, whose step is the mark before it. Nobody reads attention for nothing,
-but for the settle, which does not read it; and no lease comes home without its step."""
+lock; a change of the list of retired versions, whose step is the mark before it. To read attention is always a step,
+and so is a lease that comes home."""
 
 
 def stuttering(refinement: Refinement) -> set[str]:
