@@ -36,7 +36,7 @@ from hotswap._lifecycle import Lifecycle
 from hotswap._protocol import HotReloadProtocol
 from hotswap._version import Version
 from scheduler import Limits, Program, Verdict
-from scheduler._guides import Did, Pruned
+from scheduler._guides import Did, Guide, Pruned
 from scheduler._reduction import Footprint, conflict
 from scheduler._search import search
 from scheduler._watch import CHECKED, WATCHED, WatchedList, watched
@@ -139,8 +139,8 @@ class _Node:
     explored: dict[int, Footprint] = field(default_factory=dict)
 
 
-class States:
-    """Implements `Guide`: depth first, from each state once."""
+class States(Guide):
+    """Depth first, from each state once. No script: what a task sees on its way is taken down in every run."""
 
     def __init__(self) -> None:
         self.slept: dict[int, frozenset[int]] = {}
