@@ -13,7 +13,8 @@ each once. What makes two states one:
 without the lock might not commute with: a change of an atomic, any access to a bag or a parker. It does not stop
 before it reads an atomic (atomics change under the lock only), before a store of what is there, nor before it gives
 the lock back. This discipline is checked: an atomic that changes without the lock is `Unannounced`, and so is an
-unlocked read of an atomic that was declared `quiet`, whose changes are no steps at all.
+unlocked read of an atomic that was declared `quiet`, whose changes are no steps at all. What the scheduler itself
+would join to a step (`scheduler/_merge.py`) it does not join in this search; in `explore` it joins accesses to bags.
 
 *Sleep sets* go together with the memory of states when each state keeps what slept at every visit, and a visit at which
 less sleeps explores the difference (Godefroid 1996, chapter 5). They leave out steps, not states.
