@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from types import MethodType
 from typing import Any, Final, Protocol, TypeVar
 
 from hotswap import HotReloadStats
@@ -48,13 +49,13 @@ class Memory:
         self._born: dict[int, int] = {}
         self._objects: list[tuple[int, Any]] = []
         self._places: dict[tuple[int, int], tuple[Any, Place]] = {}
-        run.number = self._number  # type: ignore[method-assign]  # a name must not depend on who else made something
         run.at_end.append(self._leave)
 
     def _leave(self) -> None:
         Memory.here = None
 
     def _number(self) -> int:
+        """A name must not depend on what others make in the meantime, as the run's own numbers do."""
         task = self.run.current.index if self.run.current is not None else SET_UP
         self._born[task] = self._born.get(task, 0) + 1
         return task * NAMES_EACH + self._born[task]
@@ -89,6 +90,8 @@ class Memory:
                 return hash((4, *counts))
             case str():
                 return hash((5, int.from_bytes(value.encode())))
+            case MethodType():  # one is made anew whenever somebody looks
+                return hash((8, self.name(value.__self__), self.code(value.__name__)))
         return hash((6, self.name(value)))
 
     def saw(self, value: object) -> None:
@@ -111,7 +114,8 @@ class Memory:
         self._places.setdefault((self.name(owner), index), (owner, attribute))
 
     def key(self) -> int:
-        run, done = self.run, {task.index for task in self.run.tasks if task.done}
+        """The state. All that is here has its name from whoever made it or saw it first."""
+        run, done, named = self.run, {task.index for task in self.run.tasks if task.done}, len(self._names)
         tasks = [
             self.code(self.results.get(task.index)) if task.done else self._seen.get(task.index, 0)
             for task in run.tasks
@@ -128,7 +132,9 @@ class Memory:
             if not (type(owner) is Waiter and name // NAMES_EACH in done)
         ]
         left = run.timeouts, run.spurious, run.now
-        return hash((*tasks, *left, *sorted(objects), *sorted(places), self.code(list(self.more()))))
+        key = hash((*tasks, *left, *sorted(objects), *sorted(places), self.code(list(self.more()))))
+        assert len(self._names) == named, "a name that depends on when a state was looked at"
+        return key
 
 
 def saw(value: T) -> T:
@@ -141,7 +147,7 @@ def saw(value: T) -> T:
 
 
 def is_locked(run: Run) -> bool:
-    return run.current is None or run.over or run.current.held > 0
+    return run.current is None or run.over or run.held > 0
 
 
 class Lock(ports.Lock):
@@ -152,9 +158,11 @@ class Lock(ports.Lock):
 
     def __exit__(self, *_: object) -> None:
         """No step: whatever this task did under the lock commutes with this."""
-        if self.run.current is not None and not self.run.over:
+        run = self.run
+        if run.current is not None and not run.over:
+            run.releases(self)
             self._free = True
-            self.run.current.held -= 1
+            run.held &= ~self._bit
         else:
             super().__exit__(None, None, None)
 

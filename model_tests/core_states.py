@@ -13,7 +13,8 @@ each once. What makes two states one:
 without the lock might not commute with: a change of an atomic, any access to a bag or a parker. It does not stop
 before it reads an atomic (atomics change under the lock only), before a store of what is there, nor before it gives
 the lock back. This discipline is checked: an atomic that changes without the lock is `Unannounced`, and so is an
-unlocked read of an atomic that was declared `quiet`, whose changes are no steps at all.
+unlocked read of an atomic that was declared `quiet`, whose changes are no steps at all. What the scheduler itself
+would join to a step (`scheduler/_merge.py`) it does not join in this search; in `explore` it joins accesses to bags.
 
 *Sleep sets* go together with the memory of states when each state keeps what slept at every visit, and a visit at which
 less sleeps explores the difference (Godefroid 1996, chapter 5). They leave out steps, not states.
@@ -36,7 +37,7 @@ from hotswap._lifecycle import Lifecycle
 from hotswap._protocol import HotReloadProtocol
 from hotswap._version import Version
 from scheduler import Limits, Program, Verdict
-from scheduler._guides import Did, Pruned
+from scheduler._guides import Did, Guide, Pruned
 from scheduler._reduction import Footprint, conflict
 from scheduler._search import search
 from scheduler._watch import CHECKED, WATCHED, WatchedList, watched
@@ -139,8 +140,8 @@ class _Node:
     explored: dict[int, Footprint] = field(default_factory=dict)
 
 
-class States:
-    """Implements `Guide`: depth first, from each state once."""
+class States(Guide):
+    """Depth first, from each state once. No script: what a task sees on its way is taken down in every run."""
 
     def __init__(self) -> None:
         self.slept: dict[int, frozenset[int]] = {}
