@@ -105,7 +105,9 @@ class Views:
         """A step was made: what it did. `view` is how things are now, `holder` who held the lock during the step."""
         name = self._names.get(shared) if shared is not None else None
         if name is None:
-            label = shared.label.partition("#")[0] if shared is not None else ""
+            label = (
+                shared.label.partition("#")[0].removeprefix("old ").removeprefix("new ") if shared is not None else ""
+            )
             found = Access(what, f"another {label}" if label in KINDS else label)
         else:
             found = name._replace(what=what)

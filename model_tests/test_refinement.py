@@ -15,8 +15,9 @@ import pytest
 
 from hotswap_spec._explore import Exploration
 from hotswap_spec._model import Level
-from interleaved import Workload
-from interleaved_workloads import CASES, EXCLUSIVE, PREPARED, Case, case
+from interleaved import Case, Workload, case
+from interleaved_more import EXCLUSIVE, MORE, PREPARED
+from interleaved_workloads import CASES as ALL_CASES
 from refinement import Refinement, followed
 from refinement_mutants import MUTANTS
 from refinement_steps import ADDED, ADMISSION, LEVEL, label
@@ -32,6 +33,8 @@ ALL: Final = -1
 """In the place of a number of preemptions: no bound, with the reduction."""
 SAMPLED: Final = -2
 LATE: Final = "call, execute, may time out"
+CASES: Final = {name: case for name, case in ALL_CASES.items() if name not in MORE}
+"""The level has no faults, traps, interrupts or manager; and of operators and instances of a version one."""
 LATE_AT_THE_GATE: Final = "call, execute, exclusive, may time out"
 HEAVY: Final = {
     "call, upgrade",  # which is "call, execute", with a prepare before it

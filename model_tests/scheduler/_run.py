@@ -42,11 +42,12 @@ UNWOUND_MAX: Final = 10_000
 class Run(Steps):
     """The tasks of one run and all that they share. Outside the tasks (set-up, checks) accesses just happen."""
 
-    __slots__ = ("chance_object", "clock_object", "known", "learned", "objects")
+    __slots__ = ("chance_object", "clock_object", "known", "learned", "objects", "unwound")
 
     def __init__(self, limits: Limits, story: Story | None = None, known: Known | None = None) -> None:
         super().__init__(limits, story)
         self.objects = 0  # so many were made
+        self.unwound = 0  # accesses since it was given up
         self.known = known
         """What guards which objects, so that accesses may join the step before them; None: each is a step."""
         self.learned: Known = {}
@@ -156,13 +157,13 @@ class Run(Steps):
         """False as long as the run goes on. Raises `Abandoned` when it is given up; True in finalizers."""
         if not self.over:
             return False
-        self.steps += 1
+        self.unwound += 1
         frame: FrameType | None = sys._getframe(1)
         while frame is not None:
             if frame.f_code.co_name == "__del__":
                 return True
             frame = frame.f_back
-        if self.steps > UNWOUND_MAX:
+        if self.unwound > UNWOUND_MAX:
             raise Livelock("a task does not end when it is abandoned")
         raise Abandoned
 
