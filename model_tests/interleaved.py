@@ -269,7 +269,14 @@ def program(build: Callable[[Any], object], *allowed: str, kind: type[Workload] 
     def made(run: Run) -> Callable[[], Hashable]:
         workload = kind(run, **options)
         build(workload)
-        return lambda: workload.check(*allowed)
+
+        def check() -> Hashable:
+            try:
+                return workload.check(*allowed)
+            except HotswapError as error:
+                raise AssertionError(f"at the end: {type(error).__name__}: {error}") from error
+
+        return check
 
     return made
 
