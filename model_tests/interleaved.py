@@ -282,7 +282,10 @@ def program(build: Callable[[Any], object], *allowed: str, kind: type[Workload] 
         def check() -> Hashable:
             follow = workload.monitor.check if workload.monitor is not None else lambda: None
             follow()
-            outcome = workload.check(*allowed)
+            try:
+                outcome = workload.check(*allowed)
+            except HotswapError as error:
+                raise AssertionError(f"at the end: {type(error).__name__}: {error}") from error
             follow()
             return outcome
 

@@ -26,19 +26,33 @@ STATES: Final[dict[str, tuple[Parties, int]]] = {
     "caller, upgrader that fails at commit, exclusive": (replace(EXCLUSIVE, fails_at="commit"), 1464),
     "caller, upgrader that may time out": (Parties(timeouts=True), 1486),
     "caller, upgrader that may time out, exclusive": (replace(EXCLUSIVE, timeouts=True), 1894),
+    "caller, closer": (Parties(upgrades=(), closer=True), 641),
+    "upgrader, closer": (Parties(callers=0, closer=True), 4106),
+    "upgrader, closer, exclusive": (replace(EXCLUSIVE, callers=0, closer=True), 3347),
     "upgrader, canceller": (Parties(callers=0, canceller=True), 123),
     "caller, upgrader, canceller": (Parties(canceller=True), 3504),
 }
 """How many states there are. They change when the code takes other steps: then look at the outcomes, and pin anew."""
 
 LARGE: Final[dict[str, tuple[Parties, int]]] = {
-    "two callers, upgrader, two instances": (Parties(callers=2, instances=2), 0),
-    "two callers, upgrader": (Parties(callers=2), 0),
-    "two callers, upgrader, exclusive": (replace(EXCLUSIVE, callers=2), 0),
-    "caller, upgrader, closer": (Parties(closer=True), 0),
-    "caller, upgrader, closer, exclusive": (replace(EXCLUSIVE, closer=True), 0),
-    "caller, two upgraders": (Parties(upgrades=(2, 3)), 0),
+    "caller, upgrader, canceller, exclusive": (replace(EXCLUSIVE, canceller=True), 4597),
+    "caller, two upgraders": (Parties(upgrades=(2, 3)), 7549),
+    "caller, two upgraders, exclusive": (replace(EXCLUSIVE, upgrades=(2, 3)), 11682),
+    "two callers, upgrader, two instances": (Parties(callers=2, instances=2), 59537),
+    "two callers, upgrader, exclusive": (replace(EXCLUSIVE, callers=2), 120002),
 }
+
+TOO_LARGE: Final[dict[str, Parties]] = {
+    "three callers, upgrader": Parties(callers=3),
+    "three callers, upgrader, exclusive": replace(EXCLUSIVE, callers=3),
+    "two callers, two upgraders": Parties(callers=2, upgrades=(2, 3)),
+    "two callers, upgrader, canceller": Parties(callers=2, canceller=True),
+    "caller, upgrader, closer": Parties(closer=True),
+    "caller, upgrader, closer, exclusive": replace(EXCLUSIVE, closer=True),
+}
+"""The search does not come to its end in reasonable time: cut off, and no claim that this is everything."""
+
+RUNS_MAX: Final = 40_000
 
 FOUND: Final[dict[str, Parties]] = {
     "retire sets no attention": Parties(),
@@ -64,7 +78,7 @@ def test_every_state_keeps_s1_to_s3(name: str) -> None:
         verdict, found = states(parties.program, limits(parties))
     assert verdict.failure is None, str(verdict)
     assert (verdict.coverage, len(found.slept)) == ("exhaustive in states", count)
-    assert len(verdict.outcomes) > ("exclusive" not in name or "fails" not in name)
+    assert len(verdict.outcomes) >= 1 + ("exclusive" not in name or "fails" not in name)
 
 
 @pytest.mark.slow

@@ -6,12 +6,16 @@ What must hold at the end of each schedule is in `interleaved.py`, and for a man
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 
 from hotswap import HotReloadablePlugin, HotReloadManager
+from hotswap._protocol import HotReloadProtocol
+from hotswap._version import Attempt
+from interleaved import Party, RolledBack, Workload
 from interleaved_more import MORE
 from scheduler import CheckFailed, explore, replay, shortest
 from scheduler._watch import watched
@@ -163,3 +167,42 @@ def test_a_broken_unregister_is_found(
     assert failure.kind is CheckFailed
     assert "S9" in failure.message or "S8" in failure.message or "L2" in failure.message
     assert replay(case.program, failure.schedule, case.limits) == failure
+
+
+BACK: Final = RolledBack(number=2, published=2, told=7)
+
+
+@pytest.mark.parametrize(
+    ("calls", "rolled_back", "says"),
+    [
+        ([(2, (3, 4)), (1, (8, 9))], [BACK], ""),
+        ([(2, (3, 4)), (1, (8, 9))], [], "S2: version 1 began after version 2 had ended"),
+        ([(3, (3, 4)), (1, (8, 9))], [BACK], "S2: version 1 began after version 3 had ended"),
+        ([(2, (3, 4)), (1, (8, 9))], [BACK._replace(published=10, told=12)], "S2"),
+        ([(2, (8, 9))], [BACK], "S4: version 2 began after it had been rolled back"),
+    ],
+)
+def test_only_a_rollback_between_excuses_an_older_version(
+    calls: list[tuple[int, tuple[int, int]]], rolled_back: list[RolledBack], says: str
+) -> None:
+    work = object.__new__(Workload)
+    work.parties = [Party("caller", None, [version], [span]) for version, span in calls]  # type: ignore[arg-type]
+    work.rolled_back = rolled_back
+    with pytest.raises(AssertionError, match=says) if says else nullcontext():
+        work._check_order()
+
+
+def test_a_rollback_that_does_not_put_the_old_version_back_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    abort = HotReloadProtocol.abort
+
+    def forget_the_old_version(self: HotReloadProtocol, attempt: Attempt, reason: str) -> bool:
+        published = self.current._value  # type: ignore[attr-defined]
+        undone = abort(self, attempt, reason)
+        self.current._value = published  # type: ignore[attr-defined]
+        return undone
+
+    monkeypatch.setattr(HotReloadProtocol, "abort", forget_the_old_version)
+    case = MORE["call, upgrade: fault after publish"]
+    failure = shortest(case.program, case.limits, preemptions_max=1)
+    assert failure is not None
+    assert failure.kind is CheckFailed
