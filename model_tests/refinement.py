@@ -125,7 +125,7 @@ def may_stutter(s: State, rule: Rule, persona: Persona | None, possible: bool) -
 
 def silent_steps(s: State) -> list[tuple[State, tuple[str, ...]]]:
     """The state, and those that the lock's silent steps lead to."""
-    found = [(s, ())]
+    found: list[tuple[State, tuple[str, ...]]] = [(s, ())]
     for before, names in found:
         found += [(to, (*names, row.name)) for row, _, to in following(before) if row.name in SILENT]
     return found
@@ -176,7 +176,8 @@ class Following:
 
     def __init__(self, all_: Refinement, run: Run) -> None:
         self._all, self._run = all_, run
-        work = next(leave.__self__ for leave in run.at_end if isinstance(getattr(leave, "__self__", None), Workload))
+        owners = (getattr(leave, "__self__", None) for leave in run.at_end)
+        work = next(owner for owner in owners if isinstance(owner, Workload))
         plugin = work.plugin
         self._looker = Looker(run, plugin)
         self._may_leave = plugin._on_drain_timeout is not OnDrainTimeout.ROLLBACK

@@ -6,7 +6,10 @@ to a call but as something that it may see anyway.
 - `stir`: a thread that is parked looks again, though nobody woke it. A parker's permit may be left over, be given for
   another reason, or the wait end by a timeout or for no reason.
 - `see_lease`: a caller that was served before it could park sees its lease, and does not look again under the lock.
-- `time_out_late`: the drain timeout passes although the operator has just been woken. Who waits looks at the clock last.
+- `pass_by_reclaimed`: a caller finds no mark on the version that was current when the plugin was closed. To settle
+  again after it was reclaimed takes the mark away. There is no lease in it, so the caller misses.
+- `time_out_late`: the drain timeout passes although the operator has just been woken. Who waits looks at the clock
+  last.
 - `commit_marking`: an OVERLAP commit marks the version that serves, for as long as the critical section lasts.
 
 That all properties hold with them as well is explored in `test_refinement.py`.
@@ -26,6 +29,7 @@ from hotswap_spec.admission import State
 
 MORE: Final = """
 caller
+  seen  pass_by_reclaimed (wake_one)  cleared  gone  may  finds no mark on a version that is reclaimed
   parked  stir (wake_one)  woken  -  may  wakes for no reason
   woken  see_lease (wake_one)  served  leased  may  sees, before it has parked, that it was served
 operator
@@ -45,7 +49,11 @@ ADMISSION: Final = LEVELS["admission"]
 LEVEL: Final[Level] = replace(
     ADMISSION,
     table=ADMISSION.table.rstrip() + "\n" + MORE.strip("\n"),
-    guards=ADMISSION.guards | {"exclusive": lambda s, i: s.operators[i].exclusive},
+    guards=ADMISSION.guards
+    | {
+        "exclusive": lambda s, i: s.operators[i].exclusive,
+        "gone": lambda s, i: s.versions[s.callers[i].seen].at == "reclaimed",
+    },
     effects=ADMISSION.effects | {"wake_one": lambda s, _: s, "commit_marking": commit_marking},
 )
 ADDED: Final = frozenset(row.name for row in LEVEL.rows) - {row.name for row in ADMISSION.rows}

@@ -8,7 +8,8 @@
 - `- place`: nothing (it *stutters*), and the thread is at that place; without a place, anywhere.
 
 Who holds the lock may in addition make steps of the specification's `lock` that need no access of their own
-(`SILENT`): what they decide hangs on what only the holder of the lock changes, or on a bag that it has just looked into.
+(`SILENT`): what they decide hangs on what only the holder of the lock changes, or on a bag that it has just looked
+into.
 
 There is no rule that is not needed, and an access without one is a failure. What an access does to a version that has
 no number in the specification is nothing.
@@ -29,7 +30,7 @@ caller, without
   starts nothing                        -  outside
   begins: end                           -  outside
   reads current                         may look_up
-  reads attention                       must pass_by heed leave notice
+  reads attention                       must pass_by pass_by_reclaimed heed leave notice
   pops from free                        must take miss
   appends to free                       must release
   enters instance                       -  inside
@@ -111,7 +112,9 @@ SILENT: Final = frozenset({"mark", "serve_no_more", "gather_no_more"})
 LATE: Final = frozenset({"time_out", "time_out_late", "lose_patience"})
 """Only when some timeout has passed."""
 ABOUT: Final[dict[str, Callable[[State, int], int]]] = {
-    **dict.fromkeys(("pass_by", "heed", "take", "miss", "leave", "notice"), lambda s, i: s.callers[i].seen),
+    **dict.fromkeys(
+        ("pass_by", "pass_by_reclaimed", "heed", "take", "miss", "leave", "notice"), lambda s, i: s.callers[i].seen
+    ),
     "release": lambda s, i: s.callers[i].lease,
     **dict.fromkeys(("serve_no_more", "mark", "unmark", "shut_gate", "commit_marking"), lambda s, _: s.current),
     "serve": lambda s, _: s.current,
@@ -169,10 +172,8 @@ NO_EFFECT: Final = Rule("-", frozenset())
 def rules_for(access: Access) -> list[tuple[Key, Rule, Persona | None]]:
     """The rules of an access, each with the thread that it is about; None: any of the lock's and the versions'."""
     told = f"{access.what} {access.thing}"
-    found: list[tuple[Key, Rule, Persona | None]] = []
-    for persona in access.who or (("somebody", 0),):
-        if (key := (persona[0], access.within, told)) in ALL:
-            found.append((key, ALL[key], persona if access.who else None))
+    keys = [((group, access.within, told), (group, i)) for group, i in access.who or (("somebody", 0),)]
+    found = [(key, ALL[key], persona if access.who else None) for key, persona in keys if key in ALL]
     if not found and (key := ("anybody", access.within, told)) in ALL:
-        found.append((key, ALL[key], None))
+        found = [(key, ALL[key], None)]
     return [(key, rule if access.version != NONE else NO_EFFECT, who) for key, rule, who in found]

@@ -3,12 +3,12 @@
 A look changes nothing and announces nothing: it reads what the ports' fakes hold.
 
 *Versions* are numbered as in the specification: the first is 0, and a candidate gets the next number when it is
-published (OVERLAP) or the gate is shut for it (EXCLUSIVE). A candidate that is dropped before has none; there is nothing
-in the specification that it could be compared with.
+published (OVERLAP) or the gate is shut for it (EXCLUSIVE). A candidate that is dropped before has none; there is
+nothing in the specification that it could be compared with.
 
 *What is seen at any moment* is what calls touch without the lock, the leases and the queue. A lease that is on its way
-under the lock is told by the access that its holder makes next: one that is about to be stored in a waiter has been given
-to it, one about to be put back by a reinstate is still gathered.
+under the lock is told by the access that its holder makes next: one that is about to be stored in a waiter has been
+given to it, one about to be put back by a reinstate is still gathered.
 
 *What is seen only while nobody has the lock* is what several stores of one critical section change: whether a version
 is retired, whether the gate is shut, and so on; see `Calm`.
@@ -17,19 +17,21 @@ is retired, whether the gate is shut, and so on; see `Calm`.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from hotswap import HotReloadablePlugin
 from hotswap._protocol import HotReloadProtocol
 from hotswap._upgrade import Upgrades
-from hotswap._version import Version
+from hotswap._version import Lease, Version
 from hotswap_spec.admission import NONE, State
 from scheduler import Run, SchedulerSync, Shared
-from scheduler._ports import Parker
+from scheduler._ports import Bag, Parker
 
 if TYPE_CHECKING:
     from scheduler._task import Task
 
+T = TypeVar("T")
 Persona = tuple[str, int]
 """A thread of the specification: a group of it, and a number."""
 OF_NO_VERSION: Final = -2
@@ -82,13 +84,22 @@ class OwnedParker(Parker):
     owner: Task | None
 
 
-class OwningSync(SchedulerSync):
-    """Parkers know whose they are."""
+class KnowingSync(SchedulerSync):
+    """Parkers know whose they are, and versions are known from the moment at which they are made."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self.versions: list[Version] = []
 
     def parker(self) -> OwnedParker:
         parker = OwnedParker(self._run)
         parker.owner = self._run.current
         return parker
+
+    def bag(self, items: Iterable[T]) -> Bag[T]:
+        bag = Bag(self._run, items)
+        self.versions += [lease.version for lease in bag._items[:1] if isinstance(lease, Lease)]
+        return bag
 
 
 class Looker:
@@ -97,22 +108,27 @@ class Looker:
     def __init__(self, run: Run, plugin: HotReloadablePlugin) -> None:
         self._protocol: Any = plugin._protocol
         upgrades: Any = plugin._upgrades
-        self._protocol._sync = OwningSync(run)
+        owner = self._protocol._owner
+        current: Any = self._protocol.current
+        first: Version = current._value
+        self._protocol._sync = sync = KnowingSync(run)
+        self.versions = sync.versions
+        self.versions += [first] if owner is None or owner.candidate is None else [first, owner.candidate]
         self.lock: Any = self._protocol._lock
-        first: Any = self._protocol.current
-        self.numbers: tuple[int, ...] = (first._value.id,)
+        self.numbers: tuple[int, ...] = (first.id,)
         """The ids of the versions that have a number, in order."""
         self.personas = _personas(run.tasks)
         self._tasks = run.tasks
         self._names: dict[int, tuple[str, int]] = {
-            getattr(owner, name).key: (name.lstrip("_"), 0) for owner in (self._protocol, upgrades) for name in OBJECTS[type(owner)]
+            getattr(it, name).key: (name.lstrip("_"), 0)
+            for it in (self._protocol, upgrades)
+            for name in OBJECTS[type(it)]
         }
-        self._learn(first._value)
 
     # -- names -------------------------------------------------------------------------------------------------
 
     def named(self, shared: Shared | None) -> tuple[str, int]:
-        """What an object is, and of which version: its number, NONE if that has none; OF_NO_VERSION if of no version."""
+        """What an object is, and the number of its version; NONE if that has none, OF_NO_VERSION if it is of none."""
         if shared is None:
             return "nothing", OF_NO_VERSION
         name, of = self._names.get(shared.key) or self._named_anew(shared)
@@ -121,34 +137,20 @@ class Looker:
         return name, OF_NO_VERSION
 
     def _named_anew(self, shared: Shared) -> tuple[str, int]:
-        for version in self._versions().values():
-            self._learn(version)
+        for version in self.versions:
+            for name in ("free", "attention", "live", "tombs"):
+                self._names[getattr(version, name).key] = name, version.id
         if shared.key not in self._names:
             name = "end" if " " in shared.label else shared.label.partition("#")[0].lstrip("_")
             self._names[shared.key] = name, 0
         return self._names[shared.key]
-
-    def _learn(self, version: Version) -> None:
-        for name in ("free", "attention", "live", "tombs"):
-            self._names[getattr(version, name).key] = name, version.id
-
-    def _versions(self) -> dict[int, Version]:
-        protocol = self._protocol
-        current: Version = protocol.current._value
-        found = {version.id: version for version in protocol.__dict__["_retired"]}
-        found[current.id] = current
-        owner = protocol._owner
-        for version in () if owner is None else (owner.old, owner.candidate):
-            if version is not None:
-                found[version.id] = version
-        return found
 
     # -- the view ----------------------------------------------------------------------------------------------
 
     def look(self, holder: Task | None) -> View:
         """While `holder`, or nobody, has the lock."""
         protocol = self._protocol
-        found = self._versions()
+        found = {version.id: version for version in self.versions}
         current, retired = protocol.current._value, protocol.__dict__["_retired"]
         shut, owner = protocol._shut_since is not None, protocol._owner
         if current.id not in self.numbers:
@@ -159,10 +161,9 @@ class Looker:
         back: Shared | None = None
         if holder is not None and holder.what == "appends to":
             back = holder.shared
-        elif holder is not None and holder.what == "changes" and holder.shared is not None:
-            if waiting and self.named(holder.shared)[0] == "lease":
-                del waiting[0]
-        versions = tuple([_of(found.get(id_), current, retired, back) for id_ in self.numbers])
+        elif holder is not None and holder.what == "changes" and self.named(holder.shared)[0] == "lease":
+            del waiting[:1]
+        versions = tuple([_of(found[id_], current, retired, back) for id_ in self.numbers])
         queue = tuple([self.personas[waiter.parker.owner.index][0][1] for waiter in waiting])
         calm = None
         if holder is None:
@@ -186,14 +187,12 @@ class Looker:
         return frozenset(found)
 
 
-def _of(version: Version | None, current: Version, retired: list[Version], back: Shared | None) -> OfVersion:
+def _of(version: Version, current: Version, retired: list[Version], back: Shared | None) -> OfVersion:
     v: Any = version
-    if v is None or not v.live._value:
+    if not v.live._value:
         return RECLAIMED
-    if v in retired:
-        at = "drained" if v.announced else "retired"
-    else:
-        at = "live" if v is current else "fresh"
+    serves = "live" if v is current else "fresh"
+    at = ("drained" if v.announced else "retired") if v in retired else serves
     return OfVersion(len(v.free._items), len(v.gathered) + (v.free is back), v.attention._value, False, at)
 
 
@@ -206,7 +205,10 @@ def agrees(s: State, view: View) -> bool:
             return False
         if one.at not in ("fresh", "reclaimed") and one.attention != seen.attention:
             return False
-    if tuple(sorted((i for i, one in enumerate(s.callers) if one.place), key=lambda i: s.callers[i].place)) != view.queue:
+    if (
+        tuple(sorted((i for i, one in enumerate(s.callers) if one.place), key=lambda i: s.callers[i].place))
+        != view.queue
+    ):
         return False
     return view.calm is None or _agrees_calmly(s, view, view.calm)
 
