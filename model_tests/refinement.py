@@ -1,26 +1,27 @@
 """Refinement: whatever the production code does, step by step, the specification's admission level can do as well.
 
-After each step of a run the production objects are looked at (`refinement_view.py`), and the *set* of the states in which
-the specification may be is carried on: from each of them by the steps that this access may be (`refinement_rules.py`),
-or by nothing where that is allowed; those remain that look as the objects do. So no program counter has to be guessed,
-and nothing has to be known beforehand: where the code decides later what it has done, both possibilities are kept until
-then. When none remains, the step is none of the specification, and the run fails there. When all tasks have ended, one
-of the states must be at rest.
+After each step of a run the production objects are looked at (`refinement_view.py`), and the *set* of the states in
+which the specification may be is carried on: from each of them by the steps that this access may be
+(`refinement_rules.py`), or by nothing where that is allowed; those remain that look as the objects do. So no program
+counter has to be guessed, and nothing has to be known beforehand: where the code decides later what it has done, both
+possibilities are kept until then. When none remains, the step is none of the specification, and the run fails there.
+When all tasks have ended, one of the states must be at rest.
 
-*What this shows.* Every schedule that was looked at is a run of the specification, in which each step of the code is one
-step of the table, or none, but for those of the `lock` that need no access. So what is proved or explored of the
-specification holds of the code in these schedules, as far as the view tells states apart.
+*What this shows.* Every schedule that was looked at is a run of the specification, in which each step of the code is
+one step of the table, or none, but for those of the `lock` that need no access. So what is proved or explored of the
+specification holds of the code in these schedules, as far as the view tells states apart. The specification has a few
+steps more here (`refinement_level.py`), with which it holds as well.
 
-*What a reduction means for that.* The search makes one run of each class of schedules, and looks between two steps that
-are independent in one order only. Nothing is missed by that if the steps of the specification that stand for them are
-independent as well. They are: a step made without the lock looks at and changes its own thread and the one object of
-its rule (`current` to read it, a version's mark, a version's free leases), which is the object that the code accesses;
-a step made within the lock changes these objects in the access that stands for it, and otherwise only what the lock
-guards, and threads that are parked or served, none of which may make a step without the lock that looks at it, but for
-`stir`, whose access is that to the parker that a wake touches as well. Two steps of the specification are more than the
-access: `publish` and `commit` store a mark with `current`, and before them nobody can have read of that version; and
-`release` and `look_up` touch history, which is left out. That argument is checked where all orders can be looked at:
-every case within one preemption, without a reduction.
+*What a reduction means for that.* The search makes one run of each class of schedules, so between two steps that are
+independent in the code it looks in one order only. The other order is a run of the specification too, if the two steps
+that stand for them are independent in the specification as well. Most are: a step without the lock looks at and
+changes its own thread and the one object of its rule, which is the object that the code accesses; a step within the
+lock changes these objects in the access that stands for it, and otherwise only what the lock guards, and threads that
+are parked. Three are not, and rest on the steps that were added: that time has passed is told by a look at the clock,
+and whether the thread has been woken meanwhile, the code does not ask (`time_out` and `time_out_late`); who parks may
+be woken or not (`stir`); and a version may be reclaimed before or after a look at its mark (`pass_by_reclaimed`).
+This is an argument, and not checked by the search with a reduction. Without one, within one or two preemptions, each
+order is looked at as it is.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from typing import Final, NamedTuple
 from hotswap import OnDrainTimeout
 from hotswap_spec.admission import NONE, State
 from interleaved import Workload
-from refinement_level import LEVEL, at_rest, following, forgotten
+from refinement_level import ADDED, LEVEL, at_rest, following, forgotten
 from refinement_rules import ABOUT, LATE, SILENT, Access, Key, Rule, rules_for
-from refinement_view import OF_NO_VERSION, Looker, Persona, View, agrees
+from refinement_view import OF_NO_VERSION, Looker, Persona, View, agrees, record
 from scheduler import CheckFailed, Program, Run, Shared
 from scheduler._task import Task
 
@@ -63,14 +64,15 @@ class Known:
     """What has been found out about the specification: the same in every run, and so kept."""
 
     def __init__(self) -> None:
-        self.sets: list[frozenset[State]] = []
+        self.sets: list[list[State]] = []
+        """In order, so that what is done with them is the same in every process."""
         self._numbers: dict[frozenset[State], int] = {}
         self._reached: dict[tuple[int, Access, View], Reached] = {}
 
     def number(self, states: frozenset[State]) -> int:
         if states not in self._numbers:
             self._numbers[states] = len(self.sets)
-            self.sets.append(states)
+            self.sets.append(sorted(states))
         return self._numbers[states]
 
     def step(self, number: int, access: Access, view: View) -> Reached:
@@ -81,7 +83,11 @@ class Known:
             ways: dict[State, Way] = {}
             for before in self.sets[number]:
                 for s, way in steps_of(before, access):
-                    if s not in ways and agrees(s, view):
+                    known = ways.get(s)
+                    if known is None:
+                        if agrees(s, view):
+                            ways[s] = way
+                    elif known.used[1] in ADDED and way.used[1] not in ADDED:
                         ways[s] = way
             found = self._reached[key] = Reached(self.number(frozenset(ways)), ways)
         return found
@@ -94,13 +100,13 @@ def steps_of(before: State, access: Access) -> Iterator[tuple[State, Way]]:
     """Where the specification may go while the code makes an access."""
     silently = silent_steps if access.within else no_steps
     for key, rule, persona in rules_for(access):
-        for start, first in silently(before):
-            after = list(own_steps(start, access, rule, persona))
-            if may_stutter(start, rule, persona, bool(after)):
-                after.append((start, "-"))
-            for to, name in after:
-                for end, last in silently(to):
-                    yield end, Way(before, (key, name), first + last)
+        starts = silently(before)
+        own = [(first, *step) for start, first in starts for step in own_steps(start, access, rule, persona)]
+        if rule.how == "may" or (rule.how == "if" and not own) or (rule.how == "-" and is_there(before, rule, persona)):
+            own += [(first, start, "-") for start, first in starts]
+        for first, to, name in own:
+            for end, last in silently(to):
+                yield end, Way(before, (key, name), first + last)
 
 
 def own_steps(s: State, access: Access, rule: Rule, persona: Persona | None) -> Iterator[tuple[State, str]]:
@@ -117,17 +123,18 @@ def own_steps(s: State, access: Access, rule: Rule, persona: Persona | None) -> 
         yield to, row.name
 
 
-def may_stutter(s: State, rule: Rule, persona: Persona | None, possible: bool) -> bool:
-    if rule.how == "-":
-        return not rule.rows or persona is None or getattr(s, f"{persona[0]}s")[persona[1]].at in rule.rows
-    return rule.how == "may" or (rule.how == "if" and not possible)
+def is_there(s: State, rule: Rule, persona: Persona | None) -> bool:
+    """Whether a thread that does nothing is where it should be."""
+    return not rule.rows or persona is None or getattr(s, f"{persona[0]}s")[persona[1]].at in rule.rows
 
 
 def silent_steps(s: State) -> list[tuple[State, tuple[str, ...]]]:
     """The state, and those that the lock's silent steps lead to."""
     found: list[tuple[State, tuple[str, ...]]] = [(s, ())]
     for before, names in found:
-        found += [(to, (*names, row.name)) for row, _, to in following(before) if row.name in SILENT]
+        for row, _, to in following(before):
+            if row.name in SILENT and (row.name != "mark" or not before.waits()):
+                found.append((to, (*names, row.name)))
     return found
 
 
@@ -213,15 +220,17 @@ class Following:
         elif before == NONE:
             self._holder = task.index
         view = looker.look(None if free else run.tasks[self._holder])
+        index = task.index
+        within = index in (before, self._holder)
         thing, version = looker.named(shared)
-        within = task.index in (before, self._holder)
-        who = looker.personas.get(task.index, ())
-        access = Access(who, within, what, thing, version, run.now > 0, self._may_leave)
+        access = record(
+            Access, (looker.personas.get(index, ()), within, what, thing, version, run.now > 0, self._may_leave)
+        )
         reached = KNOWN.step(self._number, access, view)
         if not reached.ways:
             raise CheckFailed(told(task.name, access, view, KNOWN.sets[self._number]))
         self._number = reached.number
-        trail.append(Moment(run.chosen[at], reached, self._holder, looker.numbers))
+        trail.append(record(Moment, (run.chosen[at], reached, self._holder, looker.numbers)))
 
     def ended(self) -> None:
         """All tasks have ended."""
@@ -239,7 +248,7 @@ class Following:
                 silent[name] += 1
 
 
-def told(name: str, access: Access, view: View, states: frozenset[State]) -> str:
+def told(name: str, access: Access, view: View, states: list[State]) -> str:
     possible = sorted({f"{row.who} {i} {row.name}" for s in states for row, i, _ in following(s)})
     version = f" of version {access.version}" if access.version >= 0 else ""
     return (
@@ -249,12 +258,12 @@ def told(name: str, access: Access, view: View, states: frozenset[State]) -> str
     )
 
 
-def summary(states: frozenset[State]) -> str:
+def summary(states: list[State]) -> str:
     return " or ".join(
         ", ".join(
             f"{group[:-1]} {i} {one.at}"
             for group in ("callers", "operators", "closers", "versions", "locks")
             for i, one in enumerate(getattr(s, group))
         )
-        for s in sorted(states)[:3]
+        for s in states[:3]
     )

@@ -1,8 +1,8 @@
 """The specification's admission level, with the few steps more that the production code takes; none of them is visible
 to a call but as something that it may see anyway.
 
-- `settle_again`: whoever holds the lock settles, also when the specification has no settling there. An abort and a close
-  settle twice, and so do those who only wait for a drain, reclaim a version or begin an upgrade.
+- `settle_again`: whoever holds the lock settles, also when the specification has no settling there. An abort and a
+  close settle twice, and so do those who only wait for a drain, reclaim a version or begin an upgrade.
 - `stir`: a thread that is parked looks again, though nobody woke it. A parker's permit may be left over, be given for
   another reason, or the wait end by a timeout or for no reason.
 - `see_lease`: a caller that was served before it could park sees its lease, and does not look again under the lock.

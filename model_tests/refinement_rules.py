@@ -8,8 +8,8 @@
 - `- place`: nothing (it *stutters*), and the thread is at that place; without a place, anywhere.
 
 Who holds the lock may in addition make steps of the specification's `lock` that need no access of their own
-(`SILENT`): what they decide hangs on what only the holder of the lock changes, or on a bag that it has just looked
-into.
+(`SILENT`): nobody waits, so there is no mark to set and nobody to serve; or a bag was found to be empty, and it is told
+by another access than the look into it.
 
 There is no rule that is not needed, and an access without one is a failure. What an access does to a version that has
 no number in the specification is nothing.
@@ -96,13 +96,13 @@ somebody, within
 anybody, within
   reads current                         may settle_again
   stores to attention                   may mark unmark
-  pops from free                        may serve gather serve_no_more gather_no_more
+  pops from free                        if serve gather serve_no_more gather_no_more
   stores to live                        may reclaim
   changes lease                         -
   unparks parker                        -
   reads closed, reads live              -
   counts tombs, copies tombs            -
-  copies parked, removes from parked    -
+  copies parked                         -
   changes retired                       -
   reads phase, stores to phase          -
   reads book, stores to book            -

@@ -17,7 +17,7 @@ is retired, whether the gate is shut, and so on; see `Calm`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from hotswap import HotReloadablePlugin
@@ -35,6 +35,8 @@ T = TypeVar("T")
 Persona = tuple[str, int]
 """A thread of the specification: a group of it, and a number."""
 OF_NO_VERSION: Final = -2
+record: Final[Callable[..., Any]] = tuple.__new__
+"""Makes a named tuple of a tuple, without the cost of its constructor."""
 OBJECTS: Final[dict[type, tuple[str, ...]]] = {
     HotReloadProtocol: ("_lock", "current", "closed", "_parked", "phase", "book"),
     Upgrades: ("_reclaiming", "_mending", "_at_it"),
@@ -177,7 +179,8 @@ class Looker:
                 owner is None,
                 len(self.numbers),
             )
-        return View(self.numbers.index(current.id), versions, queue, calm)
+        view: View = record(View, (self.numbers.index(current.id), versions, queue, calm))
+        return view
 
     def _asleep(self) -> frozenset[Persona]:
         found: list[Persona] = []
@@ -193,7 +196,9 @@ def _of(version: Version, current: Version, retired: list[Version], back: Shared
         return RECLAIMED
     serves = "live" if v is current else "fresh"
     at = ("drained" if v.announced else "retired") if v in retired else serves
-    return OfVersion(len(v.free._items), len(v.gathered) + (v.free is back), v.attention._value, False, at)
+    seen = len(v.free._items), len(v.gathered) + (v.free is back), v.attention._value, False, at
+    told: OfVersion = record(OfVersion, seen)
+    return told
 
 
 def agrees(s: State, view: View) -> bool:
