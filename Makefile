@@ -9,7 +9,7 @@ IS_RECENT = -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if $$p $(IS_RECENT); then echo $$p; break; fi; done)
 
-.PHONY: help demo test verify replay spec seed docs bench lint plugins clean
+.PHONY: help demo test verify mutants replay spec seed docs bench lint plugins clean
 .NOTPARALLEL:
 
 help: ## Print this list
@@ -24,7 +24,10 @@ test: lint ## Lint, type-check and test, with full branch coverage of the protoc
 	$(BIN)/pytest -m "schedules and not slow"
 
 verify: test ## make test, then the deeper runs
-	$(BIN)/pytest -m slow
+	SCHED_PROGRESS=10 $(BIN)/pytest -m slow
+
+mutants: $(STAMP)-dev ## Put each mutant into a copy and print what finds it; ARGS="--only ID", --json, --write ...
+	@PYTHONPATH=model_tests $(BIN)/python -m mutation $(ARGS)
 
 replay: $(STAMP)-dev ## Tell a schedule step by step: CASE="call, execute" SCHEDULE=0x4,1x9
 	@PYTHONPATH=model_tests $(BIN)/python model_tests/replay.py "$(CASE)" "$(SCHEDULE)" "$(MUTANT)"

@@ -5,29 +5,16 @@ A mutant is a defect that somebody could write. It is put in the place of a prod
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from hotswap import Cutover
 from hotswap._core import Core
 from hotswap._lifecycle import Lifecycle
 from hotswap._locked import locked
 from hotswap._protocol import HotReloadProtocol
 from hotswap._version import Lease, Version, Waiter
-from interleaved import Workload, program
-from scheduler import Limits, Program
-
-EXCLUSIVE: Final[dict[str, Any]] = {"cutover": Cutover.EXCLUSIVE}
-PREPARED: Final[dict[str, Any]] = {"prepared": 2}
-
-
-class Case(NamedTuple):
-    program: Program
-    limits: Limits = Limits()
-
-
-def case(build: Callable[[Workload], object], *allowed: str, limits: Limits | None = None, **options: Any) -> Case:
-    return Case(program(build, *allowed, **options), limits or Limits())
+from interleaved import Case, Workload, case
+from interleaved_more import EXCLUSIVE, MORE, PREPARED
+from scheduler import Limits
 
 
 def two_calls(work: Workload) -> None:
@@ -111,6 +98,7 @@ CASES: Final[dict[str, Case]] = {
     "call, upgrade, cancel": case(call_upgrade_cancel, *CANCELLED),
     "call, upgrade, cancel, exclusive": case(call_upgrade_cancel, *CANCELLED, **EXCLUSIVE),
 }
+CASES.update(MORE)
 
 
 # Mutants ----------------------------------------------------------------------------------------------------------

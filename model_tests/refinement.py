@@ -1,269 +1,267 @@
-"""Refinement: whatever the production code does, step by step, the specification's admission level can do as well.
+"""Does every step of the production code refine a step of the specification's admission level, or none?
 
-After each step of a run the production objects are looked at (`refinement_view.py`), and the *set* of the states in
-which the specification may be is carried on: from each of them by the steps that this access may be
-(`refinement_rules.py`), or by nothing where that is allowed; those remain that look as the objects do. So no program
-counter has to be guessed, and nothing has to be known beforehand: where the code decides later what it has done, both
-possibilities are kept until then. When none remains, the step is none of the specification, and the run fails there.
-When all tasks have ended, one of the states must be at rest.
+*Inclusion of traces.* The level's states in which the specification may be are kept as a set, so that no program
+counter of the code is guessed: only what both have is compared, the *view* (`refinement_view.py`). When a task has made
+a step, the new set is what can be reached from the old one in ways that this step allows, and that agrees with the new
+view. An empty set is a step of the code that is none of the specification's, and fails the run at that step.
 
-*What this shows.* Every schedule that was looked at is a run of the specification, in which each step of the code is
-one step of the table, or none, but for those of the `lock` that need no access. So what is proved or explored of the
-specification holds of the code in these schedules, as far as the view tells states apart. The specification has a few
-steps more here (`refinement_level.py`), with which it holds as well.
+*Ways.* A task stands for one thread of the level: a caller, the operator or a closer; while it holds the core's lock,
+it also stands for the lock, and for the versions' reclaim. In one step of the code there is at most one step of the
+level that has an access of its own, and then it is this access: the same verb, field and version
+(`refinement_steps.py`). Before and after it there may be any number of the level's *silent* steps, which have none:
+their places are in no field. They cannot go on for ever, since each goes forward within one settle. No step at all is
+stuttering. A caller who touches attention or a bag of leases without the lock never stutters; nor does who settles and
+looks into a bag in vain: it serves or gathers no more.
 
-*What a reduction means for that.* The search makes one run of each class of schedules, so between two steps that are
-independent in the code it looks in one order only. The other order is a run of the specification too, if the two steps
-that stand for them are independent in the specification as well. Most are: a step without the lock looks at and
-changes its own thread and the one object of its rule, which is the object that the code accesses; a step within the
-lock changes these objects in the access that stands for it, and otherwise only what the lock guards, and threads that
-are parked. Three are not, and rest on the steps that were added: that time has passed is told by a look at the clock,
-and whether the thread has been woken meanwhile, the code does not ask (`time_out` and `time_out_late`); who parks may
-be woken or not (`stir`); and a version may be reclaimed before or after a look at its mark (`pass_by_reclaimed`).
-This is an argument, and not checked by the search with a reduction. Without one, within one or two preemptions, each
-order is looked at as it is.
+*What is compared.* After each step: which version is current, free leases and attention of each version, the leases
+that callers own, gathered leases. While the lock is held, a lease that its holder has taken and not yet put down may
+count as gathered, or as anybody's. When the lock is free, moreover: what is serving, draining, drained or reclaimed,
+the queue in its order with who was held, the gate, whether it is closed; and nobody is asleep whom the specification
+has woken. Which version is kept is compared only once it is retired: the code keeps it from the beginning of an attempt
+on, the level from the publish, and before it is retired that makes no difference. A candidate that is not published
+yet is no version of the level: the code may mark it, and drop it. When a party has ended, so has its thread.
+
+*Bounds.* No calls trap and no task is interrupted here. Version n of the code is n - 1 of the level, so no case may
+publish after it has cancelled. Steps of two operators are not told apart; one of them owns the upgrade at a time.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from hotswap import OnDrainTimeout
-from hotswap_spec.admission import NONE, State
+from hotswap_spec._model import Level, Row
 from interleaved import Workload
-from refinement_level import ADDED, LEVEL, at_rest, following, forgotten
-from refinement_rules import ABOUT, LATE, SILENT, Access, Key, Rule, rules_for
-from refinement_view import OF_NO_VERSION, Looker, Persona, View, agrees, record
+from refinement_steps import LEVEL, MUST, OF_VERSION, REST, SILENT, STEPS_OF, label
+from refinement_view import AT, NONE, Access, View, Views
 from scheduler import CheckFailed, Program, Run, Shared
 from scheduler._task import Task
 
-VERSIONS_MAX: Final = 4
-
-Used = tuple[Key, str]
-"""A rule, and the step that it was; or `-`."""
+NO_MORE = ("lock serve_no_more", "lock gather_no_more")
+RETIRED = ("drains", "drained")
 
 
-class Way(NamedTuple):
-    """How a state was reached: from which one, by what."""
-
-    before: State
-    used: Used
-    silent: tuple[str, ...]
-
-
-class Reached(NamedTuple):
-    """Where one step of a run may lead."""
-
-    number: int
-    ways: dict[State, Way]
-
-
-class Known:
-    """What has been found out about the specification: the same in every run, and so kept."""
-
-    def __init__(self) -> None:
-        self.sets: list[list[State]] = []
-        """In order, so that what is done with them is the same in every process."""
-        self._numbers: dict[frozenset[State], int] = {}
-        self._reached: dict[tuple[int, Access, View], Reached] = {}
-
-    def number(self, states: frozenset[State]) -> int:
-        if states not in self._numbers:
-            self._numbers[states] = len(self.sets)
-            self.sets.append(sorted(states))
-        return self._numbers[states]
-
-    def step(self, number: int, access: Access, view: View) -> Reached:
-        """From one set of states to the next; each set has a number."""
-        key = number, access, view
-        found = self._reached.get(key)
-        if found is None:
-            ways: dict[State, Way] = {}
-            for before in self.sets[number]:
-                for s, way in steps_of(before, access):
-                    known = ways.get(s)
-                    if known is None:
-                        if agrees(s, view):
-                            ways[s] = way
-                    elif known.used[1] in ADDED and way.used[1] not in ADDED:
-                        ways[s] = way
-            found = self._reached[key] = Reached(self.number(frozenset(ways)), ways)
-        return found
+def difference(s: Any, view: View) -> str:
+    """What is not as in this state of the specification when the code looks so; empty if it may be in it."""
+    known = s.newest + 1
+    if s.current != view.current or len(view.versions) < known:
+        return "current"
+    carried = [one.hand for one in view.versions[:known]]
+    for v in range(known):
+        one, seen = s.versions[v], view.versions[v]
+        if one.free != seen.free:
+            return f"free leases of version {v}"
+        if one.at != "fresh" and one.attention != seen.attention:
+            return f"attention of version {v}"
+        carried[v] -= one.gathered - seen.gathered
+    for i, (one, lease) in enumerate(zip(s.callers, view.leases, strict=True)):
+        if one.lease != lease:
+            if lease != NONE:
+                return f"the lease of caller {i}"
+            carried[one.lease] -= 1
+    if any(carried):
+        return "where a lease is"
+    return "" if view.locked else difference_unlocked(s, view)
 
 
-KNOWN: Final = Known()
+def difference_unlocked(s: Any, view: View) -> str:
+    """The same for what is touched under the lock only, when nobody has it."""
+    if s.locks[0].at != "free":
+        return "who holds the lock"
+    if (s.shut, s.closed) != (view.shut, view.closed):
+        return "the gate, or whether it is closed"
+    ats = [AT[one.at] for one in s.versions[: s.newest + 1]]
+    if any(at != seen.at for at, seen in zip(ats, view.versions, strict=False)):
+        return "which versions are retired, drained or reclaimed"
+    waiting = sorted((one.place, i, one.held) for i, one in enumerate(s.callers) if one.place)
+    if tuple((i, held) for _, i, held in waiting) != view.queue:
+        return "the queue"
+    threads = (*s.callers, *s.operators)
+    if any(asleep and one.at != "parked" for asleep, one in zip(view.asleep, threads, strict=True)):
+        return "who sleeps"
+    kept = view.kept if view.kept != NONE and view.versions[view.kept].at in RETIRED else NONE
+    same = kept == (s.kept if s.kept != NONE and ats[s.kept] in RETIRED else NONE)
+    return "" if same else "which version is kept"
 
 
-def steps_of(before: State, access: Access) -> Iterator[tuple[State, Way]]:
-    """Where the specification may go while the code makes an access."""
-    silently = silent_steps if access.within else no_steps
-    for key, rule, persona in rules_for(access):
-        starts = silently(before)
-        own = [(first, *step) for start, first in starts for step in own_steps(start, access, rule, persona)]
-        if rule.how == "may" or (rule.how == "if" and not own) or (rule.how == "-" and is_there(before, rule, persona)):
-            own += [(first, start, "-") for start, first in starts]
-        for first, to, name in own:
-            for end, last in silently(to):
-                yield end, Way(before, (key, name), first + last)
+class Mover(NamedTuple):
+    """For whom a task makes a step."""
+
+    group: str = ""  # of its thread; empty if it has none: a canceller, a reaper
+    number: int = NONE
+    holds: bool = False  # the core's lock, at the beginning of the step or since
+    ends: bool = False  # its party is at its end with this step
 
 
-def own_steps(s: State, access: Access, rule: Rule, persona: Persona | None) -> Iterator[tuple[State, str]]:
-    """The steps that the rule names, as far as they are possible."""
-    for row, i, to in following(s):
-        if row.name not in rule.rows or (row.who not in ("lock", "version") and (row.who, i) != persona):
-            continue
-        if access.version != OF_NO_VERSION and row.name in ABOUT and ABOUT[row.name](s, i) != access.version:
-            continue
-        if row.name in LATE and not access.late:
-            continue
-        if row.name.startswith("commit") and not access.may_leave and s.old().gathered < s.size:
-            continue  # the policy says to roll back, so the old version is drained
-        yield to, row.name
+Key = tuple[Mover, Access, View]
+Edge = tuple[Any, tuple[str, ...], Any]
+"""A state, the steps of a way, and the state it leads to."""
 
 
-def is_there(s: State, rule: Rule, persona: Persona | None) -> bool:
-    """Whether a thread that does nothing is where it should be."""
-    return not rule.rows or persona is None or getattr(s, f"{persona[0]}s")[persona[1]].at in rule.rows
+@dataclass(eq=False)
+class Node:
+    """A set of states in which the specification may be."""
 
-
-def silent_steps(s: State) -> list[tuple[State, tuple[str, ...]]]:
-    """The state, and those that the lock's silent steps lead to."""
-    found: list[tuple[State, tuple[str, ...]]] = [(s, ())]
-    for before, names in found:
-        for row, _, to in following(before):
-            if row.name in SILENT and (row.name != "mark" or not before.waits()):
-                found.append((to, (*names, row.name)))
-    return found
-
-
-def no_steps(s: State) -> list[tuple[State, tuple[str, ...]]]:
-    return [(s, ())]
-
-
-class Moment(NamedTuple):
-    """After a step: the choice that it was, and what is known."""
-
-    choice: int
-    reached: Reached
-    holder: int
-    """The task that has the lock; NONE if nobody has it."""
-    numbers: tuple[int, ...]
+    states: frozenset[Any]
+    after: dict[Key, Node] = field(default_factory=dict)
+    edges: dict[Key, list[Edge]] = field(default_factory=dict)
+    last: bool = False
+    """Whether some run has ended here."""
 
 
 class Refinement:
-    """The steps of all runs of one program. What a run has in common with the one before is not looked at again."""
+    """What is known of the sets of states of one case, over all its runs."""
 
-    def __init__(self) -> None:
-        self.trail: list[Moment] = []
-        self.used: Counter[Used] = Counter()
-        self.silent: Counter[str] = Counter()
-        self.looks = 0
+    def __init__(self, level: Level = LEVEL) -> None:
+        self._level = level
+        self.nodes: dict[frozenset[Any], Node] = {}
+        self._next: dict[Any, list[tuple[Row, int, Any]]] = {}
+        self.steps = 0
 
-    def program(self, program: Program) -> Program:
-        """The same program, with each of its steps compared."""
+    def node(self, states: frozenset[Any]) -> Node:
+        if (found := self.nodes.get(states)) is None:
+            found = self.nodes[states] = Node(states)
+        return found
 
-        def made(run: Run) -> Callable[[], Hashable]:
-            check = program(run)
-            following_ = Following(self, run)
-            run.after_step = following_.stepped
+    def start(self, **options: int) -> Node:
+        return self.node(frozenset({self._level.initial(**options)}))
 
-            def checked() -> Hashable:
-                following_.ended()
-                return check()
+    def step(self, node: Node, mover: Mover, access: Access, view: View) -> Node:
+        """The specification was in `node`, and the code has made a step; no states if that cannot be."""
+        self.steps += 1
+        key = mover, access, view
+        if (found := node.after.get(key)) is None:
+            ways = ((s, names, t) for s in node.states for names, t in self.ways(s, mover, access))
+            edges = node.edges[key] = [way for way in ways if not self.differs(way[2], mover, view)]
+            found = node.after[key] = self.node(frozenset(t for _, _, t in edges))
+        return found
 
-            return checked
+    def differs(self, s: Any, mover: Mover, view: View) -> str:
+        """Why the code's step cannot have led to this state; empty if it can."""
+        if mover.ends and getattr(s, mover.group)[mover.number].at != REST[mover.group]:
+            return "that it has ended"
+        return difference(s, view)
 
-        return made
+    def ways(self, s: Any, mover: Mover, access: Access) -> Iterator[tuple[tuple[str, ...], Any]]:
+        """At most one step that is this access, between any that have none."""
+        must = mover.group == "callers" and not mover.holds and access.field in MUST
+        seen = {(s, False)}
+        todo: list[tuple[tuple[str, ...], Any, bool]] = [((), s, False)]
+        if mover.holds and access.kind == "pops from free":
+            must = access.version <= s.newest and s.versions[access.version].at in ("live", "retired")
+        for names, at, done in todo:
+            if done or not must or (mover.holds and any(name in NO_MORE for name in names)):
+                yield names, at
+            for row, t in self._may(at, mover, access, done):
+                now_done = done or row.name not in SILENT
+                if (t, now_done) not in seen:
+                    seen.add((t, now_done))
+                    todo.append(((*names, label(row)), t, now_done))
+
+    def _may(self, s: Any, mover: Mover, access: Access, done: bool) -> Iterator[tuple[Row, Any]]:
+        if (following := self._next.get(s)) is None:
+            following = self._next[s] = list(self._level.next(s))
+        names = STEPS_OF.get(access.kind, frozenset())
+        for row, i, t in following:
+            if row.who in ("lock", "version"):
+                if not mover.holds or (row.name == "look_too" and mover.group == "callers"):
+                    continue  # what a caller settles for has its own steps
+            elif f"{row.who}s" != mover.group or i != mover.number or ("unlocked" in row.when and not mover.holds):
+                continue
+            if row.name not in SILENT:
+                of = OF_VERSION.get(row.name)
+                if done or row.name not in names or (of is not None and of(s, i) != access.version):
+                    continue
+            yield row, t
+
+    def stuttering(self) -> set[str]:
+        """The accesses that were no step of the level in some run that ended, on some way of the level through it."""
+        good = {node: set(node.states) if node.last else set[Any]() for node in self.nodes.values()}
+        kinds, grown = set[str](), True
+        while grown:
+            grown = False
+            for node, states in good.items():
+                for key, edges in node.edges.items():
+                    after = good[node.after[key]]
+                    for s, names, t in edges:
+                        if t not in after:
+                            continue
+                        if not names:
+                            kinds.add(key[1].kind)
+                        if s not in states:
+                            states.add(s)
+                            grown = True
+        return kinds
 
 
-class Following:
-    """One run, followed on the specification."""
+class Follower:
+    """Follows one run of a workload, step by step."""
 
-    def __init__(self, all_: Refinement, run: Run) -> None:
-        self._all, self._run = all_, run
-        owners = (getattr(leave, "__self__", None) for leave in run.at_end)
-        work = next(owner for owner in owners if isinstance(owner, Workload))
-        plugin = work.plugin
-        self._looker = Looker(run, plugin)
-        self._may_leave = plugin._on_drain_timeout is not OnDrainTimeout.ROLLBACK
-        groups = [group for own in self._looker.personas.values() for group, _ in own]
-        self._start = LEVEL.initial(groups.count("caller"), VERSIONS_MAX, work.instances, groups.count("closer"))
-        self._made = 0
-        self._same = True  # as in the run before
-        self._holder = NONE
-        self._number = KNOWN.number(frozenset({forgotten(self._start)}))
-
-    def _branch_off(self) -> None:
-        """From here on this run is another than the one before."""
-        self._same = False
-        trail = self._all.trail
-        del trail[self._made - 1 :]
-        if trail:
-            _, reached, self._holder, self._looker.numbers = trail[-1]
-            self._number = reached.number
-
-    def stepped(self, task: Task, what: str, shared: Shared | None) -> None:
-        """A step was made. Raises `CheckFailed` if the specification has none like it."""
-        trail, at, run = self._all.trail, self._made, self._run
-        self._made = at + 1
-        if self._same:
-            if at < len(trail) and trail[at].choice == run.chosen[at]:
-                return
-            self._branch_off()
-        self._all.looks += 1
-        looker, before = self._looker, self._holder
-        free = looker.lock._free
-        if free:
-            self._holder = NONE
-        elif before == NONE:
-            self._holder = task.index
-        view = looker.look(None if free else run.tasks[self._holder])
-        index = task.index
-        within = index in (before, self._holder)
-        thing, version = looker.named(shared)
-        access = record(
-            Access, (looker.personas.get(index, ()), within, what, thing, version, run.now > 0, self._may_leave)
+    def __init__(self, refinement: Refinement, work: Workload) -> None:
+        self._refinement, self._run = refinement, work.run
+        kinds = [party.name.split()[0] for party in work.parties]
+        callers, operators, closers = (
+            [task for task, kind in enumerate(kinds) if kind in those]
+            for those in (("caller",), ("upgrader", "executor"), ("closer",))
         )
-        reached = KNOWN.step(self._number, access, view)
-        if not reached.ways:
-            raise CheckFailed(told(task.name, access, view, KNOWN.sets[self._number]))
-        self._number = reached.number
-        trail.append(record(Moment, (run.chosen[at], reached, self._holder, looker.numbers)))
-
-    def ended(self) -> None:
-        """All tasks have ended."""
-        if self._same:
-            self._branch_off()
-        trail = self._all.trail
-        s = next((s for s in KNOWN.sets[self._number] if at_rest(s)), None)
-        if s is None:
-            raise CheckFailed(f"all have ended, and the specification has not: {summary(KNOWN.sets[self._number])}")
-        used, silent = self._all.used, self._all.silent
-        for moment in reversed(trail):
-            s, use, names = moment.reached.ways[s]
-            used[use] += 1
-            for name in names:
-                silent[name] += 1
-
-
-def told(name: str, access: Access, view: View, states: list[State]) -> str:
-    possible = sorted({f"{row.who} {i} {row.name}" for s in states for row, i, _ in following(s)})
-    version = f" of version {access.version}" if access.version >= 0 else ""
-    return (
-        f"no step of the specification: {name} {access.what} {access.thing}{version}"
-        f"{' within the lock' if access.within else ''}; now {view}; before, {summary(states)}; "
-        f"possible were {', '.join(possible)}"
-    )
-
-
-def summary(states: list[State]) -> str:
-    return " or ".join(
-        ", ".join(
-            f"{group[:-1]} {i} {one.at}"
-            for group in ("callers", "operators", "closers", "versions", "locks")
-            for i, one in enumerate(getattr(s, group))
+        self._operators = operators
+        self._threads = {task: ("callers", i) for i, task in enumerate(callers)}
+        self._threads |= dict.fromkeys(operators, ("operators", 0))
+        self._threads |= {task: ("closers", i) for i, task in enumerate(closers)}
+        self._views = Views(work.run, work.plugin, callers, operators)
+        versions = 1 + len(operators)
+        self.node = refinement.start(
+            callers=len(callers), versions=versions, size=work.instances, closers=len(closers), calls=1
         )
-        for s in states[:3]
-    )
+        assert not any(difference(s, self._views.view) for s in self.node.states)
+        work.run.after_step = self.after_step
+
+    def after_step(self, task: Task, what: str, shared: Shared | None) -> None:
+        views = self._views
+        before = views.view
+        access = views.look(task, what, shared)
+        group, number = self._threads.get(task.index, ("", NONE))
+        ends = what == "ends:" and bool(group) and (group != "operators" or self._all_end(task))
+        mover = Mover(group, number, views.holder == task.index, ends)
+        node = self._refinement.step(self.node, mover, access, views.view)
+        if not node.states:
+            raise CheckFailed(self._told(task, mover, access, before))
+        self.node = node
+        views.done()
+
+    def _all_end(self, task: Task) -> bool:
+        tasks = (self._run.tasks[number] for number in self._operators)
+        return all(one is task or one.done for one in tasks)
+
+    def _told(self, task: Task, mover: Mover, access: Access, before: View) -> str:
+        """The step, what it changed, and what the specification could have done instead."""
+        told, after = set[str](), self._views.view
+        for s in self.node.states:
+            at = " ".join(one.at for group in s[2:6] for one in group)
+            for names, t in self._refinement.ways(s, mover, access):
+                why = self._refinement.differs(t, mover, after)
+                told.add(f"{', '.join(names) or 'no step'} at {at} (differs: {why})")
+        possible = "; ".join(sorted(told)) or "nothing"
+        return (
+            f"{task.name} {access}: the specification has no such step. "
+            f"Changed: {'; '.join(before.changes(after)) or 'nothing'}. Possible: {possible}"
+        )
+
+
+def followed(program: Program, refinement: Refinement) -> Program:
+    """The same workload, each step of which must refine."""
+
+    def made(run: Run) -> Callable[[], Hashable]:
+        check: Any = program(run)
+        held = dict(zip(check.__code__.co_freevars, check.__closure__, strict=True))
+        follower = Follower(refinement, held["workload"].cell_contents)
+
+        def checked() -> Hashable:
+            follower.node.last = True
+            result: Hashable = check()
+            return result
+
+        return checked
+
+    return made

@@ -1,246 +1,192 @@
-"""What can be seen of the production objects between two steps of a run, in the specification's words.
+"""What the admission level of the specification says of the production objects after each step: a view of them.
 
-A look changes nothing and announces nothing: it reads what the ports' fakes hold.
-
-*Versions* are numbered as in the specification: the first is 0, and a candidate gets the next number when it is
-published (OVERLAP) or the gate is shut for it (EXCLUSIVE). A candidate that is dropped before has none; there is
-nothing in the specification that it could be compared with.
-
-*What is seen at any moment* is what calls touch without the lock, the leases and the queue. A lease that is on its way
-under the lock is told by the access that its holder makes next: one that is about to be stored in a waiter has been
-given to it, one about to be put back by a reinstate is still gathered.
-
-*What is seen only while nobody has the lock* is what several stores of one critical section change: whether a version
-is retired, whether the gate is shut, and so on; see `Calm`.
+A view is taken between two steps, when no task runs, from the objects' private fields, so that nothing is announced.
+It holds no program counters. Two things are not in any field, and are kept by watching: whose a waiter in the queue is
+(the task that put it there), and whose a lease is that is in no bag (the task that popped it, or whose waiter got it).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 from hotswap import HotReloadablePlugin
-from hotswap._protocol import HotReloadProtocol
-from hotswap._upgrade import Upgrades
-from hotswap._version import Lease, Version
-from hotswap_spec.admission import NONE, State
-from scheduler import Run, SchedulerSync, Shared
-from scheduler._ports import Bag, Parker
+from hotswap._version import Lease, Version, Waiter
+from scheduler import Run, Shared
+from scheduler._task import Task
 
-if TYPE_CHECKING:
-    from scheduler._task import Task
-
-T = TypeVar("T")
-Persona = tuple[str, int]
-"""A thread of the specification: a group of it, and a number."""
-OF_NO_VERSION: Final = -2
-record: Final[Callable[..., Any]] = tuple.__new__
-"""Makes a named tuple of a tuple, without the cost of its constructor."""
-OBJECTS: Final[dict[type, tuple[str, ...]]] = {
-    HotReloadProtocol: ("_lock", "current", "closed", "_parked", "phase", "book"),
-    Upgrades: ("_reclaiming", "_mending", "_at_it"),
+NONE: Final = -1
+AT: Final = {
+    "fresh": "serves",
+    "live": "serves",
+    "retired": "drains",
+    "drained": "drained",
+    "reclaimed": "reclaimed",
 }
-WOKEN: Final = {("caller", "woken"), ("operator", "drain")}
-"""Where a thread is that was parked and has been woken."""
+"""Places of a version in the specification, as they can be told from its fields."""
+
+KINDS: Final = frozenset({"lock", "parker", "atomic", "bag"})
 
 
-class OfVersion(NamedTuple):
+class VersionView(NamedTuple):
+    at: str  # serves, drains, drained or reclaimed
     free: int
     gathered: int
     attention: bool
-    reclaimed: bool
-    at: str
-    """Its place in the specification; told by several stores, and so compared while nobody has the lock."""
-
-
-class Calm(NamedTuple):
-    """What is compared while nobody has the lock."""
-
-    closed: bool
-    shut: bool
-    kept: int
-    held: tuple[bool, ...]
-    """Of those in the queue, whether they were held by a gate that has opened since."""
-    asleep: frozenset[Persona]
-    """Who is parked and has no permit: nobody of these may have been woken."""
-    idle: bool
-    """No attempt is under way, so neither is the operator."""
-    known: int
-    """So many versions have a number."""
+    hand: int  # leases that a task which holds the lock carries from one place to another
 
 
 class View(NamedTuple):
+    """Versions and callers are numbered from 0, as in the specification."""
+
+    locked: bool
     current: int
-    versions: tuple[OfVersion, ...]
-    queue: tuple[int, ...]
-    """The callers that wait and have no lease, oldest first."""
-    calm: Calm | None
+    versions: tuple[VersionView, ...]  # also those that the specification does not know yet
+    leases: tuple[int, ...]  # by caller: the version whose lease it owns
+    queue: tuple[tuple[int, bool], ...]  # who waits, and whether a gate held it
+    asleep: tuple[bool, ...]  # by caller, and then the operator: parked, and no wake is pending
+    kept: int
+    shut: bool
+    closed: bool
+
+    def changes(self, after: View) -> Iterator[str]:
+        """What differs in a later view, in words."""
+        for name, old, new in zip(self._fields, self, after, strict=True):
+            if name != "versions":
+                yield from [f"{name} {old} -> {new}"] if old != new else []
+        for v, one in enumerate(after.versions):
+            was = self.versions[v] if v < len(self.versions) else None
+            if was is None:
+                yield f"version {v} -> {one}"
+                continue
+            for name, old, new in zip(one._fields, was, one, strict=True):
+                yield from [f"{name} of version {v} {old} -> {new}"] if old != new else []
 
 
-RECLAIMED: Final = OfVersion(0, 0, False, True, "reclaimed")
+class Access(NamedTuple):
+    """What a step did: the scheduler's word, the field, and the version whose field it is."""
+
+    what: str
+    field: str = ""
+    version: int = NONE
+
+    @property
+    def kind(self) -> str:
+        return f"{self.what} {self.field}"
+
+    def __str__(self) -> str:
+        of = f" of version {self.version}" if self.version != NONE else ""
+        return f"{self.kind}{of}"
 
 
-class OwnedParker(Parker):
-    __slots__ = ("owner",)
-    owner: Task | None
+class Views:
+    """Looks at one plugin during one run. `callers` and `operators` are their tasks' numbers."""
 
-
-class KnowingSync(SchedulerSync):
-    """Parkers know whose they are, and versions are known from the moment at which they are made."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__(run)
-        self.versions: list[Version] = []
-
-    def parker(self) -> OwnedParker:
-        parker = OwnedParker(self._run)
-        parker.owner = self._run.current
-        return parker
-
-    def bag(self, items: Iterable[T]) -> Bag[T]:
-        bag = Bag(self._run, items)
-        self.versions += [lease.version for lease in bag._items[:1] if isinstance(lease, Lease)]
-        return bag
-
-
-class Looker:
-    """Looks at one plugin in one run."""
-
-    def __init__(self, run: Run, plugin: HotReloadablePlugin) -> None:
-        self._protocol: Any = plugin._protocol
-        upgrades: Any = plugin._upgrades
-        owner = self._protocol._owner
-        current: Any = self._protocol.current
-        first: Version = current._value
-        self._protocol._sync = sync = KnowingSync(run)
-        self.versions = sync.versions
-        self.versions += [first] if owner is None or owner.candidate is None else [first, owner.candidate]
-        self.lock: Any = self._protocol._lock
-        self.numbers: tuple[int, ...] = (first.id,)
-        """The ids of the versions that have a number, in order."""
-        self.personas = _personas(run.tasks)
-        self._tasks = run.tasks
-        self._names: dict[int, tuple[str, int]] = {
-            getattr(it, name).key: (name.lstrip("_"), 0)
-            for it in (self._protocol, upgrades)
-            for name in OBJECTS[type(it)]
-        }
-
-    # -- names -------------------------------------------------------------------------------------------------
-
-    def named(self, shared: Shared | None) -> tuple[str, int]:
-        """What an object is, and the number of its version; NONE if that has none, OF_NO_VERSION if it is of none."""
-        if shared is None:
-            return "nothing", OF_NO_VERSION
-        name, of = self._names.get(shared.key) or self._named_anew(shared)
-        if of:
-            return name, self.numbers.index(of) if of in self.numbers else NONE
-        return name, OF_NO_VERSION
-
-    def _named_anew(self, shared: Shared) -> tuple[str, int]:
-        for version in self.versions:
-            for name in ("free", "attention", "live", "tombs"):
-                self._names[getattr(version, name).key] = name, version.id
-        if shared.key not in self._names:
-            name = "end" if " " in shared.label else shared.label.partition("#")[0].lstrip("_")
-            self._names[shared.key] = name, 0
-        return self._names[shared.key]
-
-    # -- the view ----------------------------------------------------------------------------------------------
-
-    def look(self, holder: Task | None) -> View:
-        """While `holder`, or nobody, has the lock."""
+    def __init__(self, run: Run, plugin: HotReloadablePlugin, callers: list[int], operators: list[int]) -> None:
+        self._run, self._protocol = run, plugin._protocol
+        self._callers = {task: i for i, task in enumerate(callers)}
+        self._tasks = [[task] for task in callers] + [operators]
         protocol = self._protocol
-        found = {version.id: version for version in self.versions}
-        current, retired = protocol.current._value, protocol.__dict__["_retired"]
-        shut, owner = protocol._shut_since is not None, protocol._owner
-        if current.id not in self.numbers:
-            self.numbers += (current.id,)
-        elif shut and owner is not None and owner.candidate is not None and owner.candidate.id not in self.numbers:
-            self.numbers += (owner.candidate.id,)
-        waiting = [waiter for waiter in protocol._waiters if waiter.lease is None]
-        back: Shared | None = None
-        if holder is not None and holder.what == "appends to":
-            back = holder.shared
-        elif holder is not None and holder.what == "changes" and self.named(holder.shared)[0] == "lease":
-            del waiting[:1]
-        versions = tuple([_of(found[id_], current, retired, back) for id_ in self.numbers])
-        queue = tuple([self.personas[waiter.parker.owner.index][0][1] for waiter in waiting])
-        calm = None
-        if holder is None:
-            kept = protocol._kept
-            calm = Calm(
-                protocol.closed._value,
-                shut,
-                NONE if kept is None or (kept is current and not shut) else self.numbers.index(kept.id),
-                tuple([waiter.held for waiter in waiting]),
-                self._asleep(),
-                owner is None,
-                len(self.numbers),
-            )
-        view: View = record(View, (self.numbers.index(current.id), versions, queue, calm))
-        return view
+        self._names: dict[object, Access] = {
+            protocol._lock: Access("", "lock"),
+            protocol._parked: Access("", "parked"),
+            **{getattr(protocol, name): Access("", name) for name in ("current", "closed", "phase", "book")},
+        }
+        self._versions: list[Version] = []
+        self._leases: list[list[Lease]] = []
+        self._owners: dict[Lease, int] = {}
+        self._waiters: dict[Waiter, int] = {}
+        self._served: set[Waiter] = set()  # of them, whose lease has been seen
+        self.holder = NONE
+        """The task that holds the core's lock."""
+        self.view = self._look(NONE, "")
 
-    def _asleep(self) -> frozenset[Persona]:
-        found: list[Persona] = []
-        for task in self._tasks:
-            if task.what == "parks on" and not task.done and task.ready is not None and not task.ready():
-                found += self.personas.get(task.index, ())
-        return frozenset(found)
+    def look(self, task: Task, what: str, shared: Shared | None) -> Access:
+        """A step was made: what it did. `view` is how things are now, `holder` who held the lock during the step."""
+        name = self._names.get(shared) if shared is not None else None
+        if name is None:
+            label = shared.label.partition("#")[0] if shared is not None else ""
+            found = Access(what, f"another {label}" if label in KINDS else label)
+        else:
+            found = name._replace(what=what)
+        if found.field == "lock" and what == "acquires":
+            self.holder = task.index
+        self.view = self._look(task.index, found.what if found.field == "free" else "")
+        return found
 
+    def done(self) -> None:
+        """The step that was looked at is done with."""
+        if not self.view.locked:
+            self.holder = NONE
 
-def _of(version: Version, current: Version, retired: list[Version], back: Shared | None) -> OfVersion:
-    v: Any = version
-    if not v.live._value:
-        return RECLAIMED
-    serves = "live" if v is current else "fresh"
-    at = ("drained" if v.announced else "retired") if v in retired else serves
-    seen = len(v.free._items), len(v.gathered) + (v.free is back), v.attention._value, False, at
-    told: OfVersion = record(OfVersion, seen)
-    return told
+    def _know(self, version: Version) -> None:
+        if version.id == len(self._versions) + 1:
+            number = version.id - 1
+            self._versions.append(version)
+            self._leases.append(list(version.free._items))  # type: ignore[attr-defined]
+            for field in ("free", "attention", "live", "tombs"):
+                self._names[getattr(version, field)] = Access("", field, number)
 
+    def _look(self, task: int, done: str) -> View:
+        protocol = self._protocol
+        current = protocol.current._value  # type: ignore[attr-defined]
+        self._know(current)
+        attempt = protocol._owner
+        if attempt is not None and attempt.candidate is not None:
+            self._know(attempt.candidate)
+        locked = not protocol._lock._free  # type: ignore[attr-defined]
+        queue = []
+        for waiter in protocol._waiters:
+            whose = self._waiters.setdefault(waiter, task)
+            queue.append((self._callers.get(whose, NONE), waiter.held))
+        owned = [NONE] * len(self._callers)
+        versions = tuple(self._version(v, task, done, owned) for v in range(len(self._versions)))
+        kept = protocol._kept
+        return View(
+            locked,
+            current.id - 1,
+            versions,
+            tuple(owned),
+            tuple(queue),
+            tuple(any(self._sleeps(one) for one in tasks) for tasks in self._tasks),
+            NONE if kept is None else kept.id - 1,
+            protocol._shut_since is not None,
+            protocol.closed._value,  # type: ignore[attr-defined]
+        )
 
-def agrees(s: State, view: View) -> bool:
-    """Whether the production objects look as a state of the specification does."""
-    if s.current != view.current:
-        return False
-    for one, seen in zip(s.versions, view.versions, strict=False):
-        if (one.at == "reclaimed") != seen.reclaimed or one.free != seen.free or one.gathered != seen.gathered:
-            return False
-        if one.at not in ("fresh", "reclaimed") and one.attention != seen.attention:
-            return False
-    if (
-        tuple(sorted((i for i, one in enumerate(s.callers) if one.place), key=lambda i: s.callers[i].place))
-        != view.queue
-    ):
-        return False
-    return view.calm is None or _agrees_calmly(s, view, view.calm)
+    def _version(self, v: int, task: int, done: str, owned: list[int]) -> VersionView:
+        version, owners, hand = self._versions[v], self._owners, 0
+        free, gathered = version.free._items, version.gathered  # type: ignore[attr-defined]
+        assert not version.tombs._items, "no instance is lost in these workloads"  # type: ignore[attr-defined]
+        for lease in self._leases[v]:
+            if lease in free or lease in gathered:
+                owners.pop(lease, None)
+                continue
+            owner = owners.get(lease, NONE)
+            if owner == NONE:
+                owner = self._taker(lease, task, done)
+                if owner == NONE:
+                    hand += 1
+                    continue
+                owners[lease] = owner
+            owned[self._callers[owner]] = v
+        if not version.live._value:  # type: ignore[attr-defined]
+            at, count = "reclaimed", 0
+        else:
+            at = ("drained" if version.announced else "drains") if version in self._protocol._retired else "serves"
+            count = len(gathered)
+        return VersionView(at, len(free), count, version.attention._value, hand)  # type: ignore[attr-defined]
 
+    def _taker(self, lease: Lease, task: int, done: str) -> int:
+        """Whose call a lease is that was free until now; nobody's while it is in the hand of who holds the lock."""
+        if done == "pops from" and self.holder != task:
+            return task
+        for waiter, whose in self._waiters.items():
+            if waiter.lease is lease and waiter not in self._served:
+                self._served.add(waiter)
+                return whose
+        return NONE
 
-def _agrees_calmly(s: State, view: View, calm: Calm) -> bool:
-    if (s.closed, s.shut, s.kept, s.newest + 1) != (calm.closed, calm.shut, calm.kept, calm.known):
-        return False
-    if s.locks[0].at != "free" or any(one.at != seen.at for one, seen in zip(s.versions, view.versions, strict=False)):
-        return False
-    if tuple(s.callers[i].held for i in view.queue) != calm.held:
-        return False
-    if calm.idle and not s.closed and s.operators[0].at != "rest":
-        return False
-    return not any((who, getattr(s, f"{who}s")[i].at) in WOKEN for who, i in calm.asleep)
-
-
-def _personas(tasks: list[Task]) -> dict[int, tuple[Persona, ...]]:
-    """Which threads of the specification each task stands for; by the names of parties."""
-    found: dict[int, tuple[Persona, ...]] = {}
-    counts = {"caller": 0, "closer": 0}
-    for task in tasks:
-        own: list[Persona] = []
-        for word in re.findall("[a-z]+", task.name):
-            if word in counts:
-                own.append((word, counts[word]))
-                counts[word] += 1
-            elif word in ("upgrader", "executor"):
-                own.append(("operator", 0))
-        found[task.index] = tuple(own)
-    return found
+    def _sleeps(self, number: int) -> bool:
+        task = self._run.tasks[number]
+        return not task.done and task.what == "parks on" and not task.shared._permit  # type: ignore[union-attr]

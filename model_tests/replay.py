@@ -1,4 +1,7 @@
-"""Tells one schedule of a case step by step: `python model_tests/replay.py CASE SCHEDULE [MUTANT]`."""
+"""Tells one schedule of a case step by step: `python model_tests/replay.py CASE SCHEDULE [MUTANT]`.
+
+With `--races` instead of a case it writes the golden races anew (`golden_races.py`).
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,18 @@ import sys
 from contextlib import ExitStack
 from unittest import mock
 
+from golden_races import write_all
 from interleaved_workloads import CASES, MUTANTS
 from scheduler import Nondeterministic, tell
 from scheduler._watch import watched
 
 
-def main(case: str, schedule: str, mutant: str = "") -> str:
+def main(case: str, schedule: str = "", mutant: str = "") -> str:
     """The story, and at its end what it shows. Raises `KeyError`, `ValueError`, `Nondeterministic`."""
+    if case == "--races":
+        with watched(checked=False):
+            write_all()
+        return "The golden races are written anew; look at what has changed."
     with ExitStack() as stack:
         for owner, name, value in MUTANTS[mutant].patches if mutant else ():
             stack.enter_context(mock.patch.object(owner, name, value))

@@ -10,9 +10,10 @@ from collections.abc import Callable, Hashable
 from functools import cache
 
 from hotswap import Cutover
+from hotswap._ports import Code, Instance
 from hotswap._protocol import HotReloadProtocol
 from hotswap._version import Attempt, Version
-from hotswap.testing import FakeCode, FakeInstance, FakeModule
+from hotswap.testing import FakeModule
 from scheduler import Check, Program, Run, SchedulerClock, SchedulerSync
 from scheduler._fakes import SchedulerRuntime
 from scheduler._watch import begin
@@ -29,7 +30,7 @@ def module(number: int) -> FakeModule:
 class CoreRun:
     """One protocol with version 1 serving and version 2 prepared."""
 
-    def __init__(self, run: Run, runtime: SchedulerRuntime, modules: Callable[[int], bytes]) -> None:
+    def __init__(self, run: Run, runtime: SchedulerRuntime, modules: Callable[[int], object]) -> None:
         begin(run)
         self.run, self.runtime = run, runtime
         self.sync = SchedulerSync(run)
@@ -43,7 +44,7 @@ class CoreRun:
         self.results: list[list[object]] = []
         run.at_end.append(self.protocol.abandon)
 
-    def _made(self, module: bytes, number: int) -> tuple[FakeCode, FakeInstance]:
+    def _made(self, module: object, number: int) -> tuple[Code, Instance]:
         code = self.runtime.load(module, manifest(number))
         return code, code.instantiate(probe=False)
 
@@ -82,13 +83,18 @@ class CoreRun:
         return tuple(map(tuple, self.results))
 
 
-def core(callers: int, operator: bool = True) -> Program:
+def core(
+    callers: int,
+    runtime: Callable[[Run], SchedulerRuntime] = SchedulerRuntime,
+    modules: Callable[[int], object] = module,
+) -> Program:
+    """So many callers and an operator."""
+
     def program(run: Run) -> Check:
-        work = CoreRun(run, SchedulerRuntime(run), module)
+        work = CoreRun(run, runtime(run), modules)
         for _ in range(callers):
             work.caller()
-        if operator:
-            work.operator()
+        work.operator()
         return work.check
 
     return program

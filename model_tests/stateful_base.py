@@ -58,7 +58,7 @@ class Lockstepped(RuleBasedStateMachine):
         self.upgrading: dict[int, Operation] = {}
         """By the number of their thread in the manager's level, as plugins are by that of their registrar."""
         self.calling: list[Operation] = []
-        self.numbers = self.steps = 0
+        self.numbers = 0
         self.used = Counter[str]()
         self.patience = PATIENCE_S
 
@@ -109,6 +109,27 @@ class Lockstepped(RuleBasedStateMachine):
 
     def twin_of(self, operation: Operation) -> Twin:
         return next(twin for twin in self.twins.values() if operation in twin.open)
+
+    # -- when there is something to ask --------------------------------------------------------------------------
+
+    @staticmethod
+    def asks(is_usual: bool, luck: int, one_in: int = 4) -> bool:
+        """What is refused as a rule, or ends much, is asked for now and then only. Luck is 0 in shrunk programs."""
+        return is_usual or luck % one_in == 0
+
+    def is_closed(self) -> bool:
+        return self.latest is not None and self.latest.state.closed
+
+    def nobody_upgrades(self) -> bool:
+        return self.latest is not None and self.latest.state.owner() < 0 and not self.is_closed()
+
+    def is_prepared(self) -> bool:
+        return self.latest is not None and self.latest.state.may_begin(MANY - 1)
+
+    def idle(self) -> list[int]:
+        """Users that have a handle and make no call."""
+        calling = {call.i for call in self.calling}
+        return [i for i, handle in enumerate(self.handles) if handle is not None and i not in calling]
 
     # -- going on ------------------------------------------------------------------------------------------------
 
@@ -186,7 +207,6 @@ class Lockstepped(RuleBasedStateMachine):
         assert self.manager.all_stats() == {name: plugin.stats() for name, plugin in plugins.items()}, "S9"
         if not self.timers() or self.timers()[0].deadline > hub.time + TICK_S:
             hub.time += TICK_S
-        self.steps += 1
 
     # -- the end -------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ T = TypeVar("T")
 QUEUE_S: Final = 16.0
 USER, NUMBER = st.integers(0, USERS - 1), st.integers(0, 7)
 KIND: Final = st.sampled_from([*GOOD[:1] * 20, *GOOD, *BAD])
+LUCK: Final = st.sampled_from(range(20))
 WHERE: Final = st.sampled_from(["load", "prepared", "published", "committed", "rolled_back"])
 PAUSES: Final = st.just(set[str]()) | st.sets(WHERE, max_size=2)
 POLICIES: Final = [(c, p) for c in Cutover for p in OnDrainTimeout if (c.name, p.name) != ("EXCLUSIVE", "DETACH")]
@@ -46,28 +47,10 @@ class PluginMachine(Lockstepped):
         for i in range(USERS):
             self.get(i)
 
-    def at_times(self) -> bool:
-        """What is refused as a rule is asked for now and then only."""
-        return self.steps % 5 == 4
-
-    def at_the_end(self) -> bool:
-        """What closes is asked for seldom; all of it, once the plugin is closed."""
-        return self.steps % 12 == 11 or (self.latest is not None and self.latest.state.closed)
-
-    def nobody_upgrades(self) -> bool:
-        return self.latest is not None and self.latest.state.owner() < 0 and not self.latest.state.closed
-
-    def is_prepared(self) -> bool:
-        return self.latest is not None and self.latest.state.may_begin(MANY - 1)
-
-    def idle(self) -> list[int]:
-        """Users that have a handle and make no call."""
-        calling = {call.i for call in self.calling}
-        return [i for i, handle in enumerate(self.handles) if handle is not None and i not in calling]
-
-    @precondition(lambda self: self.at_times() or self.spec.state.listed == NONE)
-    @rule(kind=st.sampled_from(["good", "good", *BAD_FIRST]), slow=st.booleans())
-    def register(self, kind: str, slow: bool) -> None:
+    @rule(kind=st.sampled_from(["good", "good", *BAD_FIRST]), slow=st.booleans(), luck=LUCK)
+    def register(self, kind: str, slow: bool, luck: int = 0) -> None:
+        if not self.asks(self.spec.state.listed == NONE, luck):
+            return
         module, i = self.module(kind), self.thread("registrar")
         options = {"drain_timeout": self.patience, **self.options.keywords()}
 
@@ -84,19 +67,24 @@ class PluginMachine(Lockstepped):
             closed = self.spec.state.closed
             one.answer, one.over = hotswap.PluginClosed if closed else hotswap.AlreadyRegistered, True
 
-    @precondition(lambda self: self.at_times() and None in self.handles)
+    @precondition(lambda self: None in self.handles)
     @rule(i=USER)
     def get(self, i: int) -> None:
         if self.spec.at("user", i) == "outside":
             self.handles[i] = self.manager.get("p")
             assert (self.handles[i] is not None) == self.spec.take_if_possible("user", i, "get")
 
-    @precondition(lambda self: self.at_the_end() and self.idle())
-    @rule(k=NUMBER)
-    def forget(self, k: int) -> None:
+    @precondition(lambda self: self.idle())
+    @rule(k=NUMBER, again=st.booleans(), luck=LUCK)
+    def forget(self, k: int, again: bool, luck: int = 0) -> None:
+        """A user drops its handle, and may ask for another at once."""
         i = pick(self.idle(), k)
+        if not self.asks(self.handles[i] is not self.manager.get("p"), luck):
+            return
         self.spec.take("user", i, "forget")
         self.handles[i] = None
+        if again:
+            self.get(i)
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
@@ -125,9 +113,11 @@ class PluginMachine(Lockstepped):
         self.wake(one)
         self.twin_of(one).end_call(one)
 
-    @precondition(lambda self: self.at_times() and self.holding())
-    @rule(k=NUMBER)
-    def ask_from_inside(self, k: int) -> None:
+    @precondition(lambda self: self.holding())
+    @rule(k=NUMBER, luck=LUCK)
+    def ask_from_inside(self, k: int, luck: int = 0) -> None:
+        if not self.asks(False, luck):
+            return
         one, module, refused = pick(self.holding(), k), self.module("good"), list[BaseException]()
         twin = self.twin_of(one)
 
@@ -143,9 +133,10 @@ class PluginMachine(Lockstepped):
 
     # -- upgrades ------------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.at_times() or self.nobody_upgrades())
-    @rule(kind=KIND, by_name=st.booleans(), pauses=PAUSES)
-    def upgrade(self, kind: str, by_name: bool, pauses: set[str]) -> None:
+    @rule(kind=KIND, by_name=st.booleans(), pauses=PAUSES, luck=LUCK)
+    def upgrade(self, kind: str, by_name: bool, pauses: set[str], luck: int = 0) -> None:
+        if not self.asks(self.nobody_upgrades(), luck):
+            return
         twin, module, pauses = self._latest(), self.module(kind), self._where_it_may_pause(pauses)
 
         def work() -> None:
@@ -163,9 +154,10 @@ class PluginMachine(Lockstepped):
             self.upgrading[i] = one
         twin.upgrade(one)
 
-    @precondition(lambda self: self.at_times() or self.nobody_upgrades())
-    @rule(kind=KIND, pauses=PAUSES)
-    def prepare(self, kind: str, pauses: set[str]) -> None:
+    @rule(kind=KIND, pauses=PAUSES, luck=LUCK)
+    def prepare(self, kind: str, pauses: set[str], luck: int = 0) -> None:
+        if not self.asks(self.nobody_upgrades(), luck):
+            return
         twin, module = self._latest(), self.module(kind)
 
         def work() -> None:
@@ -175,9 +167,10 @@ class PluginMachine(Lockstepped):
         one.module = module
         twin.upgrade(one)
 
-    @precondition(lambda self: self.at_times() or self.is_prepared())
-    @rule(pauses=PAUSES)
-    def execute(self, pauses: set[str]) -> None:
+    @rule(pauses=PAUSES, luck=LUCK)
+    def execute(self, pauses: set[str], luck: int = 0) -> None:
+        if not self.asks(self.is_prepared(), luck, 10):
+            return
         twin, pauses = self._latest(), self._where_it_may_pause(pauses)
         twin.upgrade(self.ask("execute", twin.thread("upgrader"), twin.plugin.execute_upgrade, pauses))
 
@@ -199,9 +192,10 @@ class PluginMachine(Lockstepped):
             return pauses - {"committed"}
         return pauses
 
-    @precondition(lambda self: self.at_times() or not self.nobody_upgrades())
-    @rule()
-    def cancel(self) -> None:
+    @rule(luck=LUCK)
+    def cancel(self, luck: int = 0) -> None:
+        if not self.asks(self._latest().state.owner() >= 0, luck):
+            return
         twin = self._latest()
         one, i = self.ask("cancel", 0, twin.plugin.cancel_upgrade), twin.thread("canceller")
         one.over = True
@@ -256,8 +250,11 @@ class PluginMachine(Lockstepped):
 
     # -- the end -------------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.at_the_end())
-    @rule()
+    @rule(how=st.sampled_from(["unregister", "close_manager", "close_plugin"]), luck=LUCK)
+    def end(self, how: str, luck: int = 0) -> None:
+        if self.asks(how == "unregister" and self.is_closed(), luck, 5):
+            getattr(self, how)()
+
     def close_plugin(self) -> None:
         """By its handle, behind the manager's back: as a remover that comes to the rest of its work much later."""
         twin = self._latest()
@@ -268,8 +265,6 @@ class PluginMachine(Lockstepped):
             self.spec.take("remover", i, "close")
         twin.close(one)
 
-    @precondition(lambda self: self.at_the_end())
-    @rule()
     def unregister(self) -> None:
         i = self.thread("remover")
         one = self.ask("unregister", i, lambda: self.manager.unregister("p"))
@@ -278,8 +273,6 @@ class PluginMachine(Lockstepped):
         else:
             one.answer, one.over = hotswap.PluginNotFound, True
 
-    @precondition(lambda self: self.at_the_end() and self.steps > 10)
-    @rule()
     def close_manager(self) -> None:
         i = MANY + self.thread("closer")
         one = self.ask("close all", i, self.manager.close)

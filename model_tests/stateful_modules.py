@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import hotswap
@@ -27,6 +28,7 @@ class Module:
         return self.manifest.plugin.name == "p"
 
 
+@cache
 def _manifest(version: str, size: int, *exports: str, name: str = "p") -> PluginManifest:
     builder = ManifestBuilder(name, version)
     for export in exports:

@@ -26,6 +26,7 @@ LAYERS = [
     "_protocol",
     "_upgrade testing",
     "_runtime",
+    "monitor",
     "_plugin",
     "_manager",
     "__init__",

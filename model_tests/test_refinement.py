@@ -1,30 +1,46 @@
-"""The production code refines the specification's admission level, step by step, in every schedule that is looked at.
+"""Each step of the production code, in every interleaving that is looked at, is a step of the admission level or none.
 
-`refinement.py` says how and what a pass means; `refinement_rules.py` is the list of which access may be which step.
+With the reduction, one schedule of each class is followed to its end: two independent steps are seen in one order only,
+so of the moments between them only those of that order are compared. What the other order would show differs in
+nothing that either step touches. Within a bound of preemptions all orders are looked at, without a reduction.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from functools import cache
+from dataclasses import replace
 from typing import Final
 
 import pytest
 
 from hotswap_spec._explore import Exploration
-from interleaved_workloads import CASES
-from refinement import Refinement, Used
-from refinement_level import ADDED, ADMISSION, LEVEL
-from refinement_mutants import DEFECTS, MORE_CASES, Defect
-from refinement_rules import ALL, SILENT
-from scheduler import Check, CheckFailed, Run, Verdict, explore, replay
+from hotswap_spec._model import Level
+from interleaved import Workload
+from interleaved_workloads import CASES, EXCLUSIVE, PREPARED, Case, case
+from refinement import Refinement, followed
+from refinement_mutants import MUTANTS
+from refinement_steps import ADDED, ADMISSION, LEVEL, label
+from scheduler import Check, CheckFailed, Limits, Run, Verdict, explore, sample
+from scheduler._guides import Guide
+from scheduler._search import run_once
 from scheduler._watch import watched
 from test_interleavings import EXHAUSTIVE
 
 pytestmark = pytest.mark.schedules
 
-EVERY_CASE: Final = CASES | MORE_CASES
+ALL: Final = -1
+"""In the place of a number of preemptions: no bound, with the reduction."""
+SAMPLED: Final = -2
+LATE: Final = "call, execute, may time out"
+LATE_AT_THE_GATE: Final = "call, execute, exclusive, may time out"
+HEAVY: Final = {
+    "call, upgrade",  # which is "call, execute", with a prepare before it
+    "two calls, upgrade",
+    "two calls, upgrade, exclusive",
+    "call, execute, close, exclusive",
+    "call, upgrade, cancel, exclusive",
+}
+"""Left to the slow tests, but for no preemptions."""
 
 
 @pytest.fixture(autouse=True)
@@ -33,161 +49,210 @@ def _watched() -> Iterator[None]:
         yield
 
 
-@cache
-def refined(name: str, preemptions: int | None) -> tuple[Verdict, Refinement]:
-    refinement, case = Refinement(), EVERY_CASE[name]
-    return explore(refinement.program(case.program), case.limits, preemptions=preemptions), refinement
-
-
-# It refines ------------------------------------------------------------------------------------------------
-
-LONGER: Final = (
-    "call, upgrade",
-    "two calls, upgrade",
-    "two calls, upgrade, exclusive",
-    "call, upgrade, cancel, exclusive",
-)
-"""These prepare what others have prepared; `make verify` has them."""
-EXHAUSTIVELY: Final = [name for name in EXHAUSTIVE if name not in LONGER]
-WITHIN_ONE: Final = [name for name in EVERY_CASE if name not in LONGER]
-WITHIN_TWO: Final = ["two calls", "two calls, one may time out", "call, execute, may time out"]
-"""In every order: between them they have what a reduction would leave out; see `refinement.py`."""
-
-
-def in_every_order(name: str, preemptions: int | None) -> None:
-    verdict, _ = refined(name, preemptions)
-    assert verdict.failure is None, str(verdict)
+def follow(case: Case, preemptions: int, refinement: Refinement) -> Verdict:
+    program = followed(case.program, refinement)
+    if preemptions == SAMPLED:
+        return sample(program, case.limits, runs=2_000, seed=2)
+    return explore(program, case.limits, preemptions=None if preemptions == ALL else preemptions)
 
 
 @pytest.mark.parametrize(
-    "name", [*EXHAUSTIVELY, *(pytest.param(name, marks=pytest.mark.slow) for name in LONGER if name in EXHAUSTIVE)]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in HEAVY else []) for name in EXHAUSTIVE]
 )
-def test_every_step_of_every_interleaving_is_a_step_of_the_specification(name: str) -> None:
-    verdict, _ = refined(name, None)
+def test_every_step_of_every_interleaving_refines(name: str) -> None:
+    refinement = Refinement()
+    verdict = follow(CASES[name], ALL, refinement)
     assert verdict.failure is None, str(verdict)
     assert (verdict.coverage, verdict.schedules) == ("exhaustive", EXHAUSTIVE[name])
+    assert refinement.steps >= verdict.steps
 
 
-@pytest.mark.parametrize("name", WITHIN_ONE)
-def test_every_step_within_one_preemption_is_a_step_of_the_specification(name: str) -> None:
-    in_every_order(name, 1)
+STUTTERS: Final = {
+    "starts": "",
+    "acquires": "lock, another lock",
+    "releases": "lock, another lock",
+    "reads": "current, closed, phase, book, live, another atomic, lease, _retired, last_failure, time",
+    "stores to": "current, attention, closed, phase, book, live",
+    "changes": "lease, _retired",
+    "pops from": "free",
+    "counts": "free, tombs",
+    "copies": "tombs, parked",
+    "appends to": "parked",
+    "removes from": "parked",
+    "parks on": "another parker",
+    "unparks": "another parker",
+    **dict.fromkeys(("enters", "leaves", "closes"), "instance"),
+    **dict.fromkeys(("compiles on", "instantiates on", "looks at all older instances of"), "runtime"),
+    **dict.fromkeys(("interrupts by", "lets run by"), "stop"),
+}
+"""The accesses that may be no step of the level. Those to what it speaks of are: a look into an empty bag; a store of
+what is there already, or to a version that is not published yet; `closed`, which the level reads and changes under the
+lock; a change of the list of retired versions, whose step is the mark before it. To read attention is always a step,
+and so is a lease that comes home."""
 
 
-@pytest.mark.parametrize("name", WITHIN_TWO)
-def test_every_step_within_two_preemptions_is_a_step_of_the_specification(name: str) -> None:
-    in_every_order(name, 2)
+def stuttering(refinement: Refinement) -> set[str]:
+    return {kind for kind in refinement.stuttering() if not kind.startswith(("begins: ", "ends: ", "spawns on "))}
+
+
+def test_these_accesses_stutter_and_no_others() -> None:
+    found = set[str]()
+    for name in ("two calls, one may time out", "call, close", LATE, LATE_AT_THE_GATE, "upgrade, cancel"):
+        refinement = Refinement()
+        follow(CASES[name], 1, refinement)
+        found |= stuttering(refinement)
+    assert found == STUTTERING
+
+
+STUTTERING: Final = {f"{what} {field}" for what, fields in STUTTERS.items() for field in fields.split(", ")}
+
+
+@pytest.mark.parametrize(
+    ("name", "preemptions"),
+    [
+        pytest.param(name, bound, marks=[pytest.mark.slow] if bound and name in HEAVY else [])
+        for bound in (0, 1)
+        for name in CASES
+    ],
+)
+def test_every_step_refines_in_all_orders_within_a_bound(name: str, preemptions: int) -> None:
+    refinement = Refinement()
+    verdict = follow(CASES[name], preemptions, refinement)
+    assert verdict.failure is None, str(verdict)
+    assert refinement.steps >= verdict.steps
+    assert stuttering(refinement) <= STUTTERING
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
-@pytest.mark.parametrize("name", [name for name in EVERY_CASE if name not in WITHIN_TWO])
-def test_every_step_of_longer_workloads_within_two_preemptions_is_one_too(name: str) -> None:
-    in_every_order(name, 2)
+@pytest.mark.parametrize("name", CASES)
+def test_every_step_refines_in_all_orders_with_two_preemptions(name: str) -> None:
+    verdict = follow(CASES[name], 2, Refinement())
+    assert verdict.failure is None, str(verdict)
 
 
-# What was seen ---------------------------------------------------------------------------------------------
+# No row is there for nothing ----------------------------------------------------------------------------------------
 
 
-def everything() -> list[Refinement]:
-    searches = [(EXHAUSTIVELY, None), (WITHIN_ONE, 1), (WITHIN_TWO, 2)]
-    return [refined(name, bound)[1] for names, bound in searches for name in names]
+def without(row_label: str) -> Level:
+    level = replace(LEVEL)
+    level.__dict__["rows"] = [row for row in LEVEL.rows if label(row) != row_label]
+    assert len(level.rows) == len(LEVEL.rows) - 1
+    return level
 
 
-@cache
-def used() -> Counter[Used]:
-    return sum((refinement.used for refinement in everything()), Counter())
+NEEDED: Final = {
+    ("two calls", 1): "caller look_up, caller pass_by, caller take, caller miss, caller release, caller leave, "
+    "caller notice, caller report, caller enqueue, lock mark, lock serve, lock serve_no_more, lock unmark",
+    ("two calls, one may time out", ALL): "caller stir, caller look_again, caller enter, caller lose_patience, "
+    "caller quit_queue",
+    ("call, close", 1): "caller heed, caller find_closed, closer close, closer return_closed, version reclaim, "
+    "lock gather, lock gather_no_more, lock unmark_gone",
+    ("call, execute", 0): "operator publish, operator retire, operator check_drain, operator mark_and_commit",
+    ("call, execute, exclusive", 0): "operator shut_gate, operator commit",
+    (LATE, ALL): "operator time_out, operator roll_back, operator restore, operator reinstate, operator drop_candidate",
+    (LATE_AT_THE_GATE, ALL): "caller enter_at_once",
+    ("call, execute, close", 1): "operator yield_to_close, lock look_too",
+}
+"""By case and preemptions: the rows without which a step there is none of the specification's."""
+AT_THE_GATE: Final = "lock serve at gather"
 
 
-NOT_SEEN: Final = {(("operator", True, "lets run by stop"), "-")}
-"""An execute that fails before it has published; these workloads have none."""
+@pytest.mark.parametrize(
+    ("name", "preemptions", "row"), [(*where, row) for where, rows in NEEDED.items() for row in rows.split(", ")]
+)
+def test_without_any_row_some_step_is_none_of_the_specification_s(name: str, preemptions: int, row: str) -> None:
+    verdict = follow(CASES[name], preemptions, Refinement(without(row)))
+    assert verdict.failure is not None
+    assert verdict.failure.kind is CheckFailed
+    assert "the specification has no such step" in verdict.failure.message
 
 
-def test_every_step_of_the_table_is_done_by_the_production_code() -> None:
-    done = {name for _, name in used()} - {"-"}
-    silent = {name for refinement in everything() for name in refinement.silent}
-    assert done == {row.name for row in LEVEL.rows}
-    assert silent == SILENT
+def test_every_row_is_needed() -> None:
+    """So each was taken, and there was no other way."""
+    named = [row for rows in NEEDED.values() for row in rows.split(", ")]
+    assert sorted([*named, AT_THE_GATE]) == sorted(label(row) for row in LEVEL.rows)
+    assert len(ADDED) == 5
 
 
-def test_every_rule_is_needed_and_every_stutter_is_listed() -> None:
-    """What nobody needs would hide a step that is wrong."""
-    allowed = {
-        (key, name)
-        for key, rule in ALL.items()
-        for name in (*(rule.rows if rule.how != "-" else ()), *(("-",) if rule.how != "must" else ()))
-    }
-    print("\n".join(f"{count:9,} {use}" for use, count in used().most_common()))  # noqa: T201  pytest -rP shows it
-    assert allowed - used().keys() == NOT_SEEN
-    assert used().keys() <= allowed | {(key, "-") for key in ALL}, "a version without a number"
+class Directed(Guide):
+    """In each phase one task goes on until it has come to such an access so many times; then whoever can."""
+
+    run: Run
+
+    def __init__(self, *phases: tuple[int, str, int]) -> None:
+        self._phases, self._last = list(phases), -1
+
+    def choose(self, enabled: list[int]) -> int:
+        if self._phases:
+            task, what, left = self._phases[0]
+            if self._last == task and self.run.tasks[task].what == what:
+                left -= 1
+            self._phases[:1] = [(task, what, left)] if left else []
+        self._last = self._phases[0][0] if self._phases else enabled[0] // 3
+        return 3 * self._last
 
 
-# The means -------------------------------------------------------------------------------------------------
+def two_gates(work: Workload) -> None:
+    work.caller()
+    work.caller()
+    work.executor()
+    work.upgrader(3)
 
 
-@pytest.mark.parametrize("bounds", ["small", "live", pytest.param("gates", marks=pytest.mark.slow)])
-def test_the_specification_holds_with_the_steps_that_were_added(bounds: str) -> None:
-    found = Exploration(LEVEL, LEVEL.initial(**LEVEL.bounds[bounds][0]))
-    assert found.failure is None, found.failure.story()
-    assert found.done >= ADDED
-    assert len(found.states) > ADMISSION.bounds[bounds][1]
+def at_the_second_gate(level: Level) -> object:
+    """A lease comes home while the second gate's drain gathers, and a call waits that the first gate held."""
+    guide = Directed(
+        (2, "appends to", 1),  # the first gate is shut
+        (0, "parks on", 1),
+        (1, "parks on", 1),
+        (2, "ends:", 1),  # and open: one call is served, the other waits, both were held
+        (0, "leaves", 1),
+        (3, "pops from", 2),  # the second gate is shut; there was no lease for who waits, now it gathers
+        (0, "reads", 1),  # the lease comes home
+        (3, "releases", 1),
+    )
+    program = followed(case(two_gates, "Busy", **PREPARED, **EXCLUSIVE).program, Refinement(level))
 
-
-@pytest.mark.parametrize("name", ["two calls, one may time out", "call, close", "execute, upgrade"])
-def test_who_looks_on_changes_nothing(name: str) -> None:
-    case = CASES[name]
-    plain = explore(case.program, case.limits)
-    verdict, _ = refined(name, None)
-    assert (verdict.schedules, verdict.outcomes) == (plain.schedules, plain.outcomes)
-
-
-@pytest.mark.parametrize("name", ["two calls, one may time out", "call, close", "execute, cancel"])
-def test_what_two_runs_have_in_common_may_be_looked_at_once(name: str) -> None:
-    case, whole = CASES[name], Refinement()
-    program = whole.program(case.program)
-
-    def anew(run: Run) -> Check:
-        whole.trail.clear()
+    def made(run: Run) -> Check:
+        guide.run = run
         return program(run)
 
-    verdict = explore(anew, case.limits)
-    _, refinement = refined(name, None)
-    assert verdict.failure is None
-    assert whole.looks > 2 * refinement.looks
-    assert (whole.used, whole.silent) == (refinement.used, refinement.silent)
+    return run_once(made, Limits(), guide)[1]
 
 
-# It can fail -----------------------------------------------------------------------------------------------
+def test_who_was_held_before_is_served_by_a_drain_at_the_gate() -> None:
+    assert at_the_second_gate(LEVEL) == ((2,), (2,), ("upgraded 2",), ("upgraded 3",))
+    assert isinstance(at_the_second_gate(without(AT_THE_GATE)), CheckFailed)
 
 
-def broken(monkeypatch: pytest.MonkeyPatch, name: str) -> Defect:
-    for owner, attribute, value in DEFECTS[name].patches:
+# What the level gains -------------------------------------------------------------------------------------------------
+
+
+def test_with_the_steps_of_the_code_admission_keeps_all_that_is_safety() -> None:
+    explored = Exploration(LEVEL, LEVEL.initial(callers=2, versions=2, size=1, closers=1, calls=1))
+    assert explored.failure is None, explored.failure.story()
+    assert {row.name for row in LEVEL.rows} == explored.done
+    assert explored.seen == ADMISSION.sometimes.keys()
+
+
+# Defects --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_defect_is_found_at_its_step(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    mutant = MUTANTS[name]
+    for owner, attribute, value in mutant.patches:
         monkeypatch.setattr(owner, attribute, value)
-    return DEFECTS[name]
-
-
-@pytest.mark.parametrize("name", DEFECTS)
-def test_a_defect_is_found_at_the_step_that_is_none_of_the_specification(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    defect = broken(monkeypatch, name)
-    case = EVERY_CASE[defect.case]
-    program = Refinement().program(case.program)
-    verdict = explore(program, case.limits, preemptions=defect.preemptions)
-    failure = verdict.failure
-    assert failure is not None, str(verdict)
-    assert failure.kind is CheckFailed, str(failure)
-    assert failure.message.startswith(f"no step of the specification: {defect.step};"), failure.message
-    assert defect.line in failure.story[-1], failure.story[-1]
-    assert replay(program, failure.schedule, case.limits) == failure
-
-
-@pytest.mark.parametrize("name", DEFECTS)
-def test_what_the_checks_at_the_end_find_within_one_preemption(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    defect = broken(monkeypatch, name)
-    case = EVERY_CASE[defect.case]
-    assert (explore(case.program, case.limits, preemptions=1).failure is not None) is defect.shows_at_the_end
-
-
-def test_most_of_these_defects_leave_nothing_behind() -> None:
-    assert sum(not defect.shows_at_the_end for defect in DEFECTS.values()) >= 10
-    assert {"gathers before it serves", "the gate opens without its own wake"} <= DEFECTS.keys()
+    preemptions = ALL if mutant.case in EXHAUSTIVE else 1
+    preemptions = SAMPLED if name == "settle gathers first" else preemptions
+    verdict = follow(CASES[mutant.case], preemptions, Refinement())
+    assert verdict.failure is not None
+    assert verdict.failure.kind is CheckFailed
+    assert verdict.failure.message.startswith(f"{mutant.step}: the specification has no such step"), verdict.failure
+    program, limits = CASES[mutant.case]
+    if preemptions == SAMPLED:
+        without_a_look = sample(program, limits, runs=2_000, seed=2)
+    else:
+        without_a_look = explore(program, limits, preemptions=None if preemptions == ALL else preemptions)
+    assert (without_a_look.failure and without_a_look.failure.kind) is mutant.at_end

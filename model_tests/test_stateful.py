@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,8 +20,8 @@ from stateful_machine import PluginMachine
 from stateful_mutants import MUTANTS, QUICK
 
 QUICKLY: Final = settings(
-    max_examples=400,
-    stateful_step_count=25,
+    max_examples=500,
+    stateful_step_count=40,
     deadline=None,
     print_blob=True,
     derandomize=True,
@@ -30,11 +31,14 @@ QUICKLY: Final = settings(
     phases=[Phase.generate, Phase.shrink],
 )
 DEEPLY: Final = settings(QUICKLY, max_examples=5_000, derandomize=False)
+UNTIL_FOUND: Final = settings(QUICKLY, max_examples=2_000)
 OVERLAP, EXCLUSIVE = Cutover.OVERLAP, Cutover.EXCLUSIVE
 ROLLBACK, INTERRUPT, DETACH = OnDrainTimeout.ROLLBACK, OnDrainTimeout.INTERRUPT, OnDrainTimeout.DETACH
 
 
+@pytest.mark.timeout(600)
 def test_every_observable_is_as_specified() -> None:
+    gc.collect()  # what other tests have left
     created, closed = CENSUS.created, CENSUS.closed
     run_state_machine_as_test(PluginMachine, settings=QUICKLY)
     assert CENSUS.created - created == CENSUS.closed - closed > 0, "S8: those that never came out of a prepare too"
@@ -137,7 +141,7 @@ def closed_while_it_drains(p: Player) -> None:
     p.call(0, "version")  # by a handle that was kept
     p.register("good", False)  # the name is taken
     p.end_call(0)
-    p.forget(0)
+    p.forget(0, again=False)
     p.get(0)
     p.register("init", True)
     p.resume(0, False)
@@ -236,7 +240,7 @@ def found(mutant: str, monkeypatch: pytest.MonkeyPatch) -> str:
     for patch in MUTANTS[mutant]:
         monkeypatch.setattr(*patch)
     with pytest.raises(AssertionError) as caught:
-        run_state_machine_as_test(PluginMachine, settings=QUICKLY)
+        run_state_machine_as_test(PluginMachine, settings=UNTIL_FOUND)
     story = "\n".join(caught.value.__notes__)
     lines = [line.strip() for line in story.splitlines() if line.startswith("state.")]
     return "\n".join([f"{mutant}: {caught.value}", *(line for line in lines if "all_is_as_specified" not in line)])

@@ -29,8 +29,8 @@ CORE_MAY_IMPORT: Final = ("__future__", "typing", "collections", "dataclasses", 
 REAL_PORTS: Final = ("hotswap._runtime", "hotswap._threads")
 """They import wasmtime, time and threading, which the core meets only through `hotswap._ports`."""
 
-PUBLIC_MODULES: Final = {"__init__.py", "testing.py", "monitor.py"}
-THE_SPECS_ONLY_DOOR: Final = "monitor.py"
+PUBLIC_MODULES: Final = {"__init__.py", "testing.py"}
+THE_SPECS_ONLY_DOOR: Final = IMPL / "hotswap" / "monitor"
 
 
 def python_files(root: Path) -> list[Path]:

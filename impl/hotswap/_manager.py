@@ -9,6 +9,7 @@ from typing import Any, Self
 from hotswap._errors import AlreadyRegistered, PluginClosed, PluginNotFound
 from hotswap._plugin import REAL_PORTS, HotReloadablePlugin, Manifest, Wasm
 from hotswap._ports import Ports
+from hotswap._protocol import Watches
 from hotswap._state import HotReloadStats
 
 
@@ -16,10 +17,11 @@ class HotReloadManager:
     """Registers, finds, upgrades and unregisters plugins. Thread-safe.
 
     The lock guards changes of the two maps only; plugins are made and closed outside it, and reading takes no lock.
+    A `monitor` (`hotswap.monitor.Monitor`) checks what the plugins do.
     """
 
-    def __init__(self, *, ports: Ports = REAL_PORTS) -> None:
-        self._ports = ports
+    def __init__(self, *, monitor: Watches | None = None, ports: Ports = REAL_PORTS) -> None:
+        self._monitor, self._ports = monitor, ports
         self._lock = ports.sync.lock()
         self._plugins: dict[str, HotReloadablePlugin] = {}
         self._taken: dict[str, object] = {}  # who took the name: from the start of register to the end of unregister
@@ -40,7 +42,7 @@ class HotReloadManager:
                         f"plugin {name!r} is registered already; upgrade it, or unregister it first"
                     )
                 self._taken[name] = token
-            plugin = HotReloadablePlugin(name, wasm, manifest, ports=self._ports, **options)
+            plugin = HotReloadablePlugin(name, wasm, manifest, monitor=self._monitor, ports=self._ports, **options)
             with self._lock:
                 self._refuse_closed()
                 self._plugins[name] = plugin

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import traceback
@@ -14,7 +13,7 @@ from typing import Self
 from hotswap._errors import BadArgument, Overloaded, Reentrant
 from hotswap._manifest import PluginManifest, load_manifest
 from hotswap._ports import Instance, Number, Ports, Value
-from hotswap._protocol import HotReloadProtocol
+from hotswap._protocol import HotReloadProtocol, Watches
 from hotswap._runtime import WasmRuntime
 from hotswap._state import Cutover, HotReloadState, HotReloadStats, OnDrainTimeout
 from hotswap._threads import MONOTONIC, THREADS
@@ -37,7 +36,8 @@ class HotReloadablePlugin:
 
     `wasm` is bytes, a path, or WAT text (a str that starts, after blanks, with `(` or `;;`); `manifest` a
     `PluginManifest` or the path of a TOML file, whose name must be `name`. `drain_timeout` and `queue_timeout` are
-    seconds. Raises `ManifestError`, `ModuleRejected`, `IncompatibleUpgrade`, `Overloaded`; `ValueError` for options.
+    seconds. A `monitor` (`hotswap.monitor.Monitor`) checks what the plugin does. Raises `ManifestError`,
+    `ModuleRejected`, `IncompatibleUpgrade`, `Overloaded`; `ValueError` for options.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class HotReloadablePlugin:
         cutover: Cutover = Cutover.OVERLAP,
         on_drain_timeout: OnDrainTimeout = OnDrainTimeout.ROLLBACK,
         max_detached: int = 4,
+        monitor: Watches | None = None,
         ports: Ports = REAL_PORTS,
     ) -> None:
         self._cutover, self._on_drain_timeout = Cutover(cutover), OnDrainTimeout(on_drain_timeout)
@@ -67,7 +68,8 @@ class HotReloadablePlugin:
         try:
             fill(code, manifest, made)
             first = Version(1, code, manifest, made, ports.sync)
-            self._protocol = HotReloadProtocol(name, first, ports.sync, ports.clock)
+            make = HotReloadProtocol if monitor is None else monitor.protocol
+            self._protocol = make(name, first, ports.sync, ports.clock)
             self._upgrades = Upgrades(self._protocol, ports)
         except BaseException:
             for instance in made:
@@ -292,6 +294,6 @@ _OPERATIONS = {
 
 
 def _seconds(option: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
         raise ValueError(f"{option}: expected seconds, finite and not negative, found {value!r}")
     return float(value)

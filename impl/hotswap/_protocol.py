@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hotswap._errors import Busy, PluginClosed, UpgradeCancelled, WrongState
 from hotswap._lifecycle import Lifecycle
@@ -35,6 +35,12 @@ from hotswap._version import Attempt, Version
 
 if TYPE_CHECKING:
     from hotswap._manifest import PluginManifest
+
+
+class Watches(Protocol):
+    """Who watches plugins makes their protocols; the one there is, is `hotswap.monitor.Monitor`."""
+
+    def protocol(self, name: str, first: Version, sync: Sync, clock: Clock) -> HotReloadProtocol: ...
 
 
 class HotReloadProtocol(Lifecycle):

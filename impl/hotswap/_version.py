@@ -89,7 +89,7 @@ class Lease:
     def __del__(self) -> None:
         version = getattr(self, "version", None)  # unset if Ctrl-C struck `__init__`
         if version is not None and version.live.value:
-            lease = Lease(version, self.instance, self.dead or self.instance.broken)
+            lease = type(self)(version, self.instance, self.dead or self.instance.broken)
             version.home_of(lease).append(lease)
             version.wake()
 

@@ -1,4 +1,4 @@
-"""Runs CrossHair over the contracts of a module and prints its verdicts: `python -m proofs._check SECONDS MODULE`."""
+"""Runs CrossHair over contracts and prints its verdicts: `python -m proofs._check SECONDS MODULE [NAME...]`."""
 
 from __future__ import annotations
 
@@ -44,8 +44,10 @@ def objections(function: FunctionType, found: list[Verdict]) -> list[str]:
     return wrong
 
 
-def main(seconds: str, module: str) -> None:
-    for function in functions(importlib.import_module(module)).values():
+def main(seconds: str, module: str, *names: str) -> None:
+    """Of the functions with those names, or of all."""
+    there = functions(importlib.import_module(module))
+    for function in [there[name] for name in names or there]:
         found = [function.__name__, verdicts(function, float(seconds))]
         sys.stdout.write(f"{json.dumps(found)}\n")
 

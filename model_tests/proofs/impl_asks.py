@@ -146,10 +146,13 @@ ANYBODY = {
     "admit": Ask(always, admit, says("False", True_="admit()")),
     "reclaim": Ask(always, reclaim, says("False", True_="reclaim()")),
     "close": Ask(always, lambda p: p.protocol.close(), says("no such step", granted="close()")),
+}
+"""By who owns nothing, in every state."""
+
+LOST = {
     "offer what is lost": Ask(always, lambda p: p.protocol.offer(Attempt(), Code(), MANIFEST, [Nothing()]), says(lost)),
     "confirm what is lost": Ask(always, lambda p: p.protocol.confirm(Attempt()), says(lost)),
     "overlap what is lost": Ask(always, lambda p: begin(False, p, Attempt()), says(lost)),
-    "exclude what is lost": Ask(always, lambda p: begin(True, p, Attempt()), says(lost)),
     "abort what is lost": Ask(always, lambda p: p.protocol.abort(Attempt(), "Fault"), says("False")),
     "finish what is another's": Ask(always, finish_anothers, says(GRANTED)),
     "publish when closed": Ask(closed, lambda p: p.protocol.publish(p.old, p.new), says(CLOSED)),
@@ -158,7 +161,7 @@ ANYBODY = {
     "commit when closed": Ask(closed, lambda p: p.protocol.commit(p.attempt, 0), says(CLOSED)),
     "interrupt when closed": Ask(closed, lambda p: p.protocol.interrupt(p.old), says(CLOSED)),
 }
-"""By who owns nothing, in every state; he may have lost it to a cancel, to another who executes, or to a close."""
+"""By who has lost what he owned: to a cancel, to another who executes, or to a close."""
 
 
 def offer(plugin: Plugin, here: bool) -> None:

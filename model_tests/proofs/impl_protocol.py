@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proofs.impl_asks import ANYBODY, OWNER, TIMEOUTS, differences
+from proofs.impl_asks import ANYBODY, LOST, OWNER, TIMEOUTS, differences
 from proofs.impl_cases import case_of, sound
 from proofs.upgrade import Counted, Place
 
@@ -14,6 +14,14 @@ def anybody_asks(s: Counted) -> list[str]:
     post: _ == []
     """
     return differences(case_of(s), ANYBODY)
+
+
+def who_has_lost_it_asks(s: Counted) -> list[str]:
+    """
+    pre: sound(s)
+    post: _ == []
+    """
+    return differences(case_of(s), LOST)
 
 
 def the_owner_asks(s: Counted) -> list[str]:

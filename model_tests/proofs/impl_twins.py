@@ -6,12 +6,14 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest import mock
 
+from hotswap import _compat, _plugin
 from hotswap._lifecycle import Lifecycle
 from hotswap._protocol import HotReloadProtocol
+from hotswap._runtime import _census, _deadline, _instance, _values
 from hotswap._upgrade import Upgrades
 
 
@@ -30,7 +32,12 @@ class Twin(NamedTuple):
         assert source.count(self.old) == 1, f"expected one {self.old!r} in {self.name}"
         defined: dict[str, Any] = {}
         exec(compile(source.replace(self.old, self.new), "<twin>", "exec"), vars(module), defined)
-        with mock.patch.object(self.owner, self.name, defined[self.name]):
+        edited = defined[self.name]
+        with ExitStack() as stack:
+            for module in [one for one in sys.modules.values() if vars(one).get(self.name) is function]:
+                stack.enter_context(mock.patch.object(module, self.name, edited))
+            if isinstance(self.owner, type):
+                stack.enter_context(mock.patch.object(self.owner, self.name, edited))
             yield
 
 
@@ -45,17 +52,19 @@ PROTOCOL = {
         "begins what executes": Twin(
             HotReloadProtocol, "begin", "self.phase.value is not HotReloadState.PREP", "None is HotReloadState.PREP"
         ),
+        "counts a failure that was none": Twin(HotReloadProtocol, "close", " and not self._owner.decided", ""),
+        "closes and keeps the candidate": Twin(HotReloadProtocol, "close", "self._drop_candidate(self._owner)", "pass"),
+        "reclaims under a call": Twin(Lifecycle, "reclaim", " or not version.drained", ""),
+        "reclaims what a rollback needs": Twin(Lifecycle, "reclaim", "version is self._kept or ", ""),
+    },
+    "who_has_lost_it_asks": {
         "begins what was cancelled": Twin(HotReloadProtocol, "begin", "self._refuse_lost(prepared)", "pass"),
         "confirms what is lost": Twin(HotReloadProtocol, "_refuse_lost", "is not attempt", "is None"),
         "gives up another's": Twin(HotReloadProtocol, "abort", "self._owner is not attempt or ", ""),
         "finishes another's": Twin(HotReloadProtocol, "finish", "self._owner is attempt and ", ""),
-        "counts a failure that was none": Twin(HotReloadProtocol, "close", " and not self._owner.decided", ""),
-        "closes and keeps the candidate": Twin(HotReloadProtocol, "close", "self._drop_candidate(self._owner)", "pass"),
         "publishes when closed": Twin(HotReloadProtocol, "publish", "self._refuse_closed()", "pass"),
         "commits when closed": Twin(HotReloadProtocol, "commit", "self._refuse_closed()", "pass"),
         "waits when closed": Twin(Lifecycle, "_drained", "if not closing:", "if closing:"),
-        "reclaims under a call": Twin(Lifecycle, "reclaim", " or not version.drained", ""),
-        "reclaims what a rollback needs": Twin(Lifecycle, "reclaim", "version is self._kept or ", ""),
     },
     "the_owner_asks": {
         "does not give the attempt up": Twin(HotReloadProtocol, "abort", "attempt if executed else None", "attempt"),
@@ -89,3 +98,80 @@ PROTOCOL = {
     },
 }
 """By the contract of `impl_protocol.py` that must notice."""
+
+COMPAT = {
+    "versions": {
+        "forbids what is newer": Twin(_compat, "upgrade_problems", "order < 0", "order > 0"),
+        "ignores the permission to go back": Twin(
+            _compat, "upgrade_problems", "order < 0 and not allow_downgrade", "order < 0"
+        ),
+        "takes the wrong permission": Twin(
+            _compat, "upgrade_problems", "order < 0 and not allow_downgrade", "order < 0 and not allow_rebuild"
+        ),
+        "lets another build pass": Twin(_compat, "upgrade_problems", "order == 0 and", "order > 0 and"),
+    },
+    "a_version_follows_itself": {
+        "forbids the same bytes": Twin(_compat, "upgrade_problems", "new_facts.digest != old_facts.digest", "True"),
+    },
+    "who_follows_is_not_followed": {
+        "lets any version pass": Twin(_compat, "upgrade_problems", "order < 0", "False"),
+    },
+    "permission_takes_nothing_away": {
+        "demands to go back where it is allowed": Twin(
+            _compat, "upgrade_problems", "order < 0 and not allow_downgrade", "order > 0 and allow_downgrade"
+        ),
+    },
+    "functions_follow": {
+        "lets a function go": Twin(
+            _compat, "upgrade_problems", "after != before", "after is not None and after != before"
+        ),
+        "lets a function change": Twin(_compat, "upgrade_problems", "after != before", "after is None"),
+        "looks at the new names": Twin(
+            _compat, "upgrade_problems", "old_manifest.functions_named()", "new_manifest.functions_named()"
+        ),
+    },
+    "promises": {
+        "needs no export": Twin(_compat, "module_problems", "manifest.functions_named() - exported.keys()", "()"),
+        "takes any signature": Twin(_compat, "module_problems", "exported[name] != signature", "False"),
+        "looks for what is not there": Twin(
+            _compat, "module_problems", "name in exported and exported[name]", "exported.get(name)"
+        ),
+    },
+}
+LIMITS = {
+    "i32_argument": {"wraps the largest": Twin(_values, "_integer", "<= high", "<= high + 1")},
+    "i64_argument": {"wraps the least": Twin(_values, "_integer", "low <= number", "low - 1 <= number")},
+    "memory_size": {
+        "takes a megabyte for a million": Twin(_instance, "_bytes_of", "megabytes << 20", "megabytes * 1_000_000")
+    },
+    "pointer": {"takes the largest for negative": Twin(_instance, "_i32", "> _MAX_BYTES", ">= _MAX_BYTES")},
+    "instances": {
+        "lets one too many in": Twin(_census.Census, "enter", "self.alive >=", "self.alive >"),
+        "counts who is refused": Twin(
+            _census.Census, "enter", "with self._lock:", "with self._lock:\n        self.created += 1"
+        ),
+    },
+    "ticks": {
+        "asks too late": Twin(_deadline, "slice_ticks", "1 + (left", "2 + (left"),
+        "asks too early": Twin(_deadline, "slice_ticks", "3 * TICK_S", "9 * TICK_S"),
+    },
+    "seconds": {
+        "waits less than no time": Twin(_plugin, "_seconds", "0 <= value", "-1 <= value"),
+        "waits for ever": Twin(_plugin, "_seconds", "not 0 <= value <= sys.float_info.max", "value < 0"),
+    },
+    "exchange": {
+        "reads one byte beyond": Twin(_instance.WasmInstance, "_check_range", "> limit", "> limit + 1"),
+        "checks the start only": Twin(_instance.WasmInstance, "_check_range", "start + size", "start"),
+        "believes the allocator": Twin(
+            _instance.WasmInstance, "_exchange", "self._check_range(memory, ALLOC, pointer, len(data))", "pass"
+        ),
+        "believes the reply": Twin(
+            _instance.WasmInstance, "_exchange", "self._check_range(memory, func, reply, size)", "pass"
+        ),
+        "gives an address that wraps": Twin(_instance.WasmInstance, "_exchange", "FREE, _i32(reply)", "FREE, reply"),
+        "takes an address for negative": Twin(
+            _instance.WasmInstance, "_exchange", "self._step(ALLOC, len(data)) & _U32", "self._step(ALLOC, len(data))"
+        ),
+    },
+}
+"""Likewise, of `impl_compat.py` and `impl_limits.py`."""

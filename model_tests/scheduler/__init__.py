@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scheduler._backend import Greenlets
 from scheduler._errors import (
     CheckFailed,
     Deadlock,
@@ -16,8 +17,9 @@ from scheduler._errors import (
 from scheduler._ports import Cell, SchedulerClock, SchedulerSync
 from scheduler._reduction import Reduction
 from scheduler._run import Run
-from scheduler._search import Check, Failure, Program, Verdict, explore, replay, sample, shortest, tell
+from scheduler._search import Check, Failure, Program, Verdict, explore, pct, replay, sample, shortest, tell
 from scheduler._task import Limits, Shared
+from scheduler._threads import Threads
 
 __all__ = [
     "Cell",
@@ -26,6 +28,7 @@ __all__ = [
     "Deadlock",
     "Failure",
     "Found",
+    "Greenlets",
     "Limits",
     "Livelock",
     "LostWakeup",
@@ -37,10 +40,12 @@ __all__ = [
     "SchedulerSync",
     "Shared",
     "TaskFailed",
+    "Threads",
     "Unannounced",
     "UnknownFootprint",
     "Verdict",
     "explore",
+    "pct",
     "replay",
     "sample",
     "shortest",

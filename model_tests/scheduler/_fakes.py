@@ -35,24 +35,47 @@ class SchedulerRuntime(FakeRuntime):
         self.run.touch(self.shared, False)
         return super().load(wasm, manifest)
 
+    def count(self, created: int = 0, closed: int = 0) -> None:
+        self.created += created
+        self.closed += closed
+
     def _code(self, module: FakeModule) -> FakeCode:
         return SchedulerCode(self, module)
 
 
-_KNOWN: Final[dict[int, tuple[FakeModule, ModuleFacts]]] = {}
+_FACTS: Final[dict[int, tuple[FakeModule, ModuleFacts]]] = {}
+
+
+class Flag(Event):
+    """An event that nobody waits for: waiting is the scheduler's business."""
+
+    def __init__(self) -> None:
+        self._flag = False
+
+    def is_set(self) -> bool:
+        return self._flag
+
+    def set(self) -> None:
+        self._flag = True
+
+    def clear(self) -> None:
+        self._flag = False
 
 
 class SchedulerCode(FakeCode):
     """A module's facts are found out once, and not in each run."""
 
     def __init__(self, runtime: SchedulerRuntime, module: FakeModule) -> None:
-        known = _KNOWN.get(id(module))
+        known = _FACTS.get(id(module))
         if known is None or known[0] is not module:
             super().__init__(runtime, module)
-            _KNOWN[id(module)] = module, self.facts
-        else:
-            self.module, self.facts, self.stopping = module, known[1], Event()
+            known = _FACTS[id(module)] = module, self.facts
+        self.module, self.facts, self.stopping = module, known[1], Flag()
+        self._at(runtime, int(module.removeprefix(b"v")))
+
+    def _at(self, runtime: SchedulerRuntime, number: int) -> None:
         self.runtime: SchedulerRuntime = runtime
+        self.number = number
         self.run, self.shared = runtime.run, runtime.shared
         self._stop = Shared(self.run, "stop")
 
@@ -69,17 +92,19 @@ class SchedulerCode(FakeCode):
         self.run.touch(self._stop, stop is not self.stopping.is_set())
         super().interrupt(stop)
 
-    def _run_until_stopped(self) -> None:
+    def run_until_stopped(self) -> None:
         self.run.announce(self._stop, False, "runs until", self.stopping.is_set)
         self.run.touch(self._stop, False)
+
+    _run_until_stopped = run_until_stopped
 
 
 class SchedulerInstance(FakeInstance):
     def __init__(self, code: SchedulerCode) -> None:
         super().__init__(code)
-        self._scheduler_code = code
+        self.scheduler_code = code
         self.shared = Shared(code.run, "instance")
-        self.number = int(code.module.removeprefix(b"v"))
+        self.number = code.number
         code.runtime.instances.append(self)
 
     @property
@@ -87,7 +112,7 @@ class SchedulerInstance(FakeInstance):
         return self._inside.locked()
 
     def call(self, func: str, args: tuple[Number, ...]) -> Value:
-        runtime = self._scheduler_code.runtime
+        runtime = self.scheduler_code.runtime
         others = [other for other in runtime.instances if other._code is not self._code] if runtime.one_version else []
         self._step("enters", also=tuple(2 * other.shared.key for other in others))
         if any(other.inside for other in others):
@@ -100,9 +125,13 @@ class SchedulerInstance(FakeInstance):
 
     def _run(self, func: str, args: tuple[Number, ...]) -> Value:
         try:
-            return super()._run(func, args)
+            return self._work(func, args)
         finally:
             self._step("leaves")
+
+    def _work(self, func: str, args: tuple[Number, ...]) -> Value:
+        """What is done inside."""
+        return super()._run(func, args)
 
     def _step(self, what: str, also: tuple[int, ...] = ()) -> None:
         self.shared.run.announce(self.shared, True, what)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from scheduler._errors import Nondeterministic
 from scheduler._story import spelled
 
-CHOICE_SHIFT: Final = 32
+CHOICE_SHIFT: Final = 16
 """A step as a number: its choice, and below that what its task had announced: `2 * object`, plus 1 for a change."""
+OBJECTS_MAX: Final = (1 << CHOICE_SHIFT - 1) - 1
 
 
 class Did(NamedTuple):
@@ -35,13 +35,13 @@ class Pruned(Exception):
 class Guide:
     """Makes the choices of one run after the other."""
 
-    def script(self, careful: bool) -> Sequence[int]:
+    def script(self, careful: bool) -> list[int]:
         """The steps at the beginning of the coming run that need no choice, since an earlier run has made them.
 
         They are replayed without a look at what is possible, and what they do is not told; `choose` is asked from
         there on. None of them if the run is to be `careful`.
         """
-        return ()
+        return []
 
     def choose(self, enabled: list[int]) -> int:
         """One of the choices. Raises `Pruned`."""

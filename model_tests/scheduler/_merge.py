@@ -2,13 +2,14 @@
 
 An access may join the step before it if, in every run, it can change places with whatever other tasks do in between
 (a *left mover*: Lipton 1975). Then each schedule that stops before it leads where one leads that does not, and
-defects, outcomes and deadlocks are the same; only schedules of the same class are fewer. Two kinds of access are such:
+defects, outcomes and deadlocks are the same; only schedules of the same class are fewer. These accesses are such:
 
 - The *release* of a lock. Nobody else can touch the lock before it, since nobody looks at a lock but to acquire it.
 - A *guarded* access: one to an atomic or a bag, made under a lock that is held at every conflicting access. To change
   places with it, another task would have to hold that lock. If all changes of an object are made under one lock, then
   reads under that lock are guarded, though others read without it; if all accesses are, changes are guarded too.
   Guarded accesses have no footprint: whatever conflicts with them is ordered by the lock.
+- Reading the clock, if no timeout may pass in any schedule.
 
 To wait is never joined to anything, so an acquire is a step of its own (and what follows it may join it).
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 JOINED_MAX: Final = 100_000
 ANY: Final = -1
 """The set of all locks."""
+UNKNOWN: Final = ANY, ANY
 NOBODY: Final = -1
 """No task holds these."""
 
@@ -53,12 +55,12 @@ class Guarded(Shared):
         self.guard = NOBODY
         """With exactly these locks a read is guarded, and changes nothing of what is known; a change too, if they are
         `writes` as well."""
-        known = run.known
-        if known is not None:
-            self._origin = run.origin()
-            self.reads, self.writes = reads, writes = known.get(self._origin, (ANY, ANY))
-            if writes in (0, reads):
-                self.guard = reads or NOBODY
+        if run.known is not None:
+            maker = run.current
+            self._origin = origin = self.key if maker is None else run.origin(maker)
+            self.reads, self.writes = reads, writes = run.known.get(origin, UNKNOWN)
+            if reads and writes in (0, reads):
+                self.guard = reads
 
     def is_guarded(self, write: bool) -> bool:
         """Whether an access by the current task is guarded, so that it needs no announcement."""

@@ -31,7 +31,9 @@ class Lock(Shared):
 
     def __enter__(self) -> bool:
         run = self.run
-        if run.announce(self, True, "acquires", self._is_free):
+        if run.expected == run.mine + self.changed:  # as in `announce`, and so in what follows
+            run.expected = run.advance()
+        elif run.announce(self, True, "acquires", self._is_free):
             run.touch(self, True)
         self._free = False
         run.held |= self._bit
@@ -42,6 +44,7 @@ class Lock(Shared):
     ) -> None:
         run = self.run
         if run.known is not None:
+            run.joined += 1
             run.releases(self)
         elif run.announce(self, True, "releases"):
             run.touch(self, True)
@@ -94,11 +97,11 @@ class Atomic(Guarded, Generic[T]):
     @property
     def value(self) -> T:
         run = self.run
-        if run.held == self.guard and run.joined < JOINED_MAX:  # as in `is_guarded`; this is what is done most often
+        if run.held == self.guard and run.joined < JOINED_MAX:  # as in `is_guarded`, and so in what follows
             run.joined += 1
         elif (self.writes or (self.reads and run.held)) and self.is_guarded(False):
             pass
-        elif run.expected == run.mine + self.code:  # as in `announce`
+        elif run.expected == run.mine + self.code:
             run.expected = run.advance()
         elif run.current is not None and run.announce(self, False, "reads"):
             run.touch(self, False)
@@ -109,7 +112,7 @@ class Atomic(Guarded, Generic[T]):
         run = self.run
         if self.reads and self.is_guarded(True):
             pass
-        elif run.expected == run.mine + self.code + 1:
+        elif run.expected == run.mine + self.changed:
             run.expected = run.advance()
         elif run.current is not None and run.announce(self, True, "stores to"):
             run.touch(self, value is not self._value)
@@ -124,13 +127,23 @@ class Bag(Guarded, Generic[T]):
         self._items = list(items)
 
     def append(self, item: T, /) -> None:
-        if not self.is_guarded(True) and self.run.announce(self, True, "appends to"):
-            self.run.touch(self, True)
+        run = self.run
+        if self.reads and self.is_guarded(True):
+            pass
+        elif run.expected == run.mine + self.changed:
+            run.expected = run.advance()
+        elif run.announce(self, True, "appends to"):
+            run.touch(self, True)
         self._items.append(item)
 
     def pop(self) -> T:
-        if not self.is_guarded(True) and self.run.announce(self, True, "pops from"):
-            self.run.touch(self, bool(self._items))
+        run = self.run
+        if self.reads and self.is_guarded(True):
+            pass
+        elif run.expected == run.mine + self.changed:
+            run.expected = run.advance()
+        elif run.announce(self, True, "pops from"):
+            run.touch(self, bool(self._items))
         return self._items.pop()
 
     def remove(self, item: T, /) -> None:
@@ -144,8 +157,13 @@ class Bag(Guarded, Generic[T]):
         return self._items.copy()
 
     def __len__(self) -> int:
-        if not self.is_guarded(False) and self.run.announce(self, False, "counts"):
-            self.run.touch(self, False)
+        run = self.run
+        if self.reads and self.is_guarded(False):
+            pass
+        elif run.expected == run.mine + self.code:
+            run.expected = run.advance()
+        elif run.announce(self, False, "counts"):
+            run.touch(self, False)
         return len(self._items)
 
 
@@ -201,6 +219,9 @@ class SchedulerClock:
         self._run = run
 
     def now(self) -> float:
-        self._run.announce(self._run.clock_object, False, "reads")
-        self._run.touch(self._run.clock_object, False)
-        return self._run.now
+        run = self._run
+        if run.known is not None and not run.limits.timeouts and not run.limits.idle:
+            run.joined += run.current is not None  # no step of any schedule moves it
+        elif run.announce(run.clock_object, False, "reads"):
+            run.touch(run.clock_object, False)
+        return run.now

@@ -38,7 +38,7 @@ from scheduler._guides import CHOICE_SHIFT, Did, Guide, Pruned
 
 Footprint = tuple[int, ...] | None
 
-RUNS_BETWEEN_CAREFUL: Final = 32
+RUNS_BETWEEN_CAREFUL: Final = 50
 NOTHING: Final = Did(None)
 ASLEEP: Final[dict[int, Footprint]] = {}
 """Nobody; never changed."""
@@ -103,6 +103,8 @@ class DepthFirst(Guide):
         self._nodes: list[Node | None] = []  # None: there was no choice, and nothing slept
         self._chosen: list[int] = []
         self._did: list[Did] = []
+        self._steps: list[int] = []
+        """The choice and what was announced, as a script has them."""
         self._past: list[int] = []
         """The steps before the end of this one in every schedule of the class, and this one."""
         self._depth = 0
@@ -118,7 +120,7 @@ class DepthFirst(Guide):
             self._depth = 0
             return []
         self._depth = len(self._did)
-        return [choice << CHOICE_SHIFT | did[4] for choice, did in zip(self._chosen, self._did, strict=False)]
+        return self._steps.copy()
 
     def choose(self, enabled: list[int]) -> int:
         at = self._depth
@@ -149,7 +151,8 @@ class DepthFirst(Guide):
         self._chosen.append(chosen)
         if self._races:
             node.wanted = {chosen}
-            node.wanted.update(choice for choice in enabled if choice % 3)
+            if enabled[-1] % 3:  # waits that may end by themselves come last
+                node.wanted.update(choice for choice in enabled if choice % 3)
         return chosen
 
     def _chosen_before(self, at: int, enabled: list[int]) -> int:
@@ -163,6 +166,7 @@ class DepthFirst(Guide):
         at = self._depth - 1
         if at == len(self._did):
             self._did.append(did)
+            self._steps.append(self._chosen[at] << CHOICE_SHIFT | did[4])
             if self._races:
                 self._order(at, did)
         elif self._did[at] != did:
@@ -186,7 +190,7 @@ class DepthFirst(Guide):
 
     def _cut(self, at: int) -> None:
         """What follows the choice of this number is forgotten."""
-        del self._nodes[at + 1 :], self._chosen[at + 1 :], self._did[at:], self._past[at:]
+        del self._nodes[at + 1 :], self._chosen[at + 1 :], self._did[at:], self._steps[at:], self._past[at:]
         if self._races:
             low = (1 << at) - 1
             for masks in (self._reading, self._changing, self._of_task):

@@ -58,11 +58,8 @@ class Run(Steps):
         name = where(skip=("scheduler",)).target(kind) if kind in ("lock", "parker", "atomic", "bag") else kind
         return f"{name}#{key}"
 
-    def origin(self) -> int:
+    def origin(self, maker: Task) -> int:
         """Who makes an object, and which of his it is: so it is found again in other runs."""
-        maker = self.current
-        if maker is None:
-            return self.objects
         maker.made += 1
         return maker.index + 1 << 20 | maker.made
 
@@ -97,7 +94,8 @@ class Run(Steps):
 
         True if its footprint is wanted, and then `touch` must follow; otherwise it may.
         """
-        if self.expected == self.mine + shared.code + write:
+        announced = shared.changed if write else shared.code
+        if self.expected == self.mine + announced:
             self.expected = self.advance()
             return False
         task = self.current
@@ -105,10 +103,10 @@ class Run(Steps):
             if ready is not None and not self.over and not ready():
                 raise WouldBlock(f"{what} {shared.label}: would wait, and no task is left to end that")
             return False
-        if self._unwinds():
+        if self.over and self._unwinds():
             return False
         task.held = self.held
-        task.shared, task.write, task.announced = shared, write, shared.code + write
+        task.shared, task.write, task.announced = shared, write, announced
         task.what, task.ready, task.until = what, ready, until
         if self.story is not None:
             task.line = where(skip=("scheduler",))
@@ -119,7 +117,8 @@ class Run(Steps):
             self._raised, following = error, None
         if following is not task:
             task.worker.hand_over(self._hub if following is None else following.worker)
-            self._unwinds()
+            if self.over:
+                self._unwinds()
         return self._open
 
     def touch(self, shared: Shared, write: bool, also: tuple[int, ...] = ()) -> None:
@@ -131,16 +130,16 @@ class Run(Steps):
         if shared is not self._shared or self._footprint is not None or (write and not task.write):
             self.problem = Unannounced(f"{task.name} touches {shared.label}, which it has not announced")
             raise self.problem
-        self._footprint = (shared.code + write, *also) if also else (shared.code + write,)
+        part = shared.changed if write else shared.code
+        self._footprint = (part, *also) if also else (part,)
         if self.races is not None:
             for part in self._footprint:
                 self.races.reached(task.index, part >> 1, bool(part & 1))
 
     def releases(self, lock: Shared) -> None:
         """A release that joins the step under way."""
-        self.joined += 1
         if self._open and self._footprint is not None:
-            self._footprint += (lock.code + 1,)
+            self._footprint += (lock.changed,)
             if lock is not self._shared:  # else the step is the acquire of it, and decides who comes first
                 self._gives |= 1 << lock.key
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from scheduler._errors import CheckFailed, Found
 from scheduler._guides import Guide, Pruned, Sampled, Scripted
 from scheduler._merge import Known
+from scheduler._pct import Pct
+from scheduler._progress import Progress, Teller
 from scheduler._reduction import DepthFirst, Reduction
 from scheduler._run import Run
 from scheduler._story import Story, parsed, spelled
@@ -24,7 +26,7 @@ Check = Callable[[], Hashable]
 Program = Callable[[Run], Check]
 """Sets a run up and adds its tasks. What it returns is run when all have ended: it asserts, and gives the outcome."""
 
-RUNS_BETWEEN_COLLECTIONS = 200
+RUNS_BETWEEN_COLLECTIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Tally:
         return self.schedules + self.pruned
 
     def add(self, run: Run, result: object) -> None:
-        self.steps += len(run.chosen)
+        self.steps += run.steps
         if isinstance(result, Pruned):
             self.pruned += 1
             return
@@ -117,8 +119,7 @@ def quiet() -> Iterator[None]:
     """No garbage collection but between runs; runs that are given up leave plugins open, and need not say so."""
     enabled = gc.isenabled()
     gc.disable()
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # garbage too: to look for it would take longer than many a search
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
@@ -140,17 +141,19 @@ def search(
     runs_max: int | None = None,
     *,
     joins: bool = False,
+    progress: Progress | None = None,
 ) -> Verdict:
     """Make runs until the guide has no more, or one of them shows a defect.
 
     With `joins`, accesses join the step before them where that changes nothing (`_merge.py`).
     """
     known: Known | None = {} if joins and not limits.races else None
-    tally, failure, runs = Tally(), None, 0
-    with quiet():
+    tally, failure, runs, teller = Tally(), None, 0, Teller(progress)
+    with quiet(), limits.backend.together():
         while True:
             run, result = run_once(program, limits, guide, None, known)
             runs += 1
+            teller.ran(runs)
             if runs % RUNS_BETWEEN_COLLECTIONS == 0:
                 gc.collect()
             if isinstance(result, Found):
@@ -215,16 +218,37 @@ def explore(
     reduction: Reduction = Reduction.RACES,
     preemptions: int | None = None,
     runs_max: int | None = None,
+    progress: Progress | None = None,
 ) -> Verdict:
     """Exhaustive; or exhaustive up to a number of preemptions, and then without a reduction."""
     coverage = "exhaustive" if preemptions is None else f"bounded to {preemptions} preemptions"
     guide = DepthFirst(reduction, preemptions)
     joins = reduction is Reduction.RACES
-    return search(program, guide, coverage, limits or Limits(), runs_max, joins=joins)
+    return search(program, guide, coverage, limits or Limits(), runs_max, joins=joins, progress=progress)
 
 
 def sample(program: Program, limits: Limits | None = None, *, runs: int, seed: int = 0) -> Verdict:
     return search(program, Sampled(seed, runs), f"sampled with seed {seed}", limits or Limits())
+
+
+def pct(
+    program: Program,
+    limits: Limits | None = None,
+    *,
+    runs: int,
+    depth: int = 3,
+    steps: int | None = None,
+    seed: int = 0,
+) -> Verdict:
+    """By random priorities: a defect of that depth is found with a known probability (`_pct.py`).
+
+    `steps` is the length of the longest run; without it, that of one run is taken.
+    """
+    limits = limits or Limits()
+    if steps is None:
+        steps = max(depth - 1, sample(program, limits, runs=1, seed=seed).steps)
+    guide = Pct(runs, depth, steps, seed)
+    return search(program, guide, f"sampled: PCT of depth {depth}, {runs} runs, seed {seed}", limits)
 
 
 def shortest(program: Program, limits: Limits | None = None, *, preemptions_max: int = 3) -> Failure | None:

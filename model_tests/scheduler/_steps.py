@@ -15,7 +15,7 @@ from scheduler._task import GO, SPURIOUS, TIMEOUT, Limits, Shared, Task, first_l
 ENDS_WAITS: Final = frozenset({"releases", "unparks", "interrupts by"})
 NEVER: Final = -1
 """No step has this number."""
-SLOW: Final = -1 << 40
+SLOW: Final = -1 << 29
 """Added to what a task announces, it is never the step that is expected."""
 
 did_of: Final = tuple.__new__  # a `Did` from a tuple, without the cost of its constructor
@@ -28,6 +28,7 @@ class Steps:
         "_alive",
         "_announced",
         "_backend",
+        "_chosen",
         "_footprint",
         "_gives",
         "_guide",
@@ -35,12 +36,12 @@ class Steps:
         "_needs",
         "_open",
         "_raised",
+        "_script",
         "_shared",
         "_what",
         "advance",
         "after_step",
         "at_end",
-        "chosen",
         "current",
         "expected",
         "full",
@@ -76,8 +77,8 @@ class Steps:
         """Done when all tasks have ended or are unwound."""
         self.now = 0.0
         self.timeouts, self.spurious, self.steps = limits.timeouts, limits.spurious, 0
-        self.chosen: list[int] = []
-        """The schedule so far."""
+        self._script: list[int] = []
+        self._chosen: list[int] = []  # after the script
         self.races = Races() if limits.races else None
         self.problem: Found | None = None
         self.after_step: Callable[[Task, str, Shared | None], None] | None = None
@@ -103,7 +104,7 @@ class Steps:
         script = guide.script(self.races is not None or self.story is not None)
         self.advance = chain(script, (NEVER,)).__iter__().__next__
         self.expected = self.advance()
-        self.chosen = [step >> CHOICE_SHIFT for step in script]
+        self._script = script
         self.steps = len(script)
         hub = self._hub
         try:
@@ -116,6 +117,11 @@ class Steps:
             if self.full is not None:
                 self._spell_out()
         self.current, self.held = None, 0
+
+    @property
+    def chosen(self) -> list[int]:
+        """The schedule so far."""
+        return [step >> CHOICE_SHIFT for step in self._script] + self._chosen
 
     def _gone(self, task: Task | None) -> None:
         """The task has ended with the step under way."""
@@ -155,7 +161,7 @@ class Steps:
         if not choices:
             return None
         choice = self._guide.choose(choices)
-        self.chosen.append(choice)
+        self._chosen.append(choice)
         if self.full is not None:
             self._spell_out()
             self.full.append(choice)
@@ -210,6 +216,8 @@ class Steps:
         """How the run can go on; empty when it has ended. Raises `Deadlock`, `LostWakeup`, `Livelock`."""
         if self.steps > self.limits.steps:
             raise Livelock(f"more than {self.limits.steps} steps")
+        if len(self._alive) == 1 and self._alive[0].ready is None:
+            return self._alive[0].alone
         found: list[int] = []
         stuck = False
         for task in self._alive:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from scheduler._backend import Backend, Greenlets, Worker
-from scheduler._guides import CHOICE_SHIFT
+from scheduler._guides import CHOICE_SHIFT, OBJECTS_MAX
 from scheduler._story import Line
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Limits:
     """Whether time may pass when nobody can go on; otherwise that is a lost wake-up."""
     races: bool = False
     """Whether accesses to plain attributes are checked to be ordered by announced ones."""
-    backend: Callable[[], Backend] = Greenlets
+    backend: type[Backend] = Greenlets
 
 
 def first_line(error: BaseException) -> str:
@@ -44,17 +44,24 @@ def first_line(error: BaseException) -> str:
 class Shared:
     """Something that two tasks can touch."""
 
-    __slots__ = ("code", "key", "label", "run")
+    __slots__ = ("changed", "code", "key", "label", "run")
 
     def __init__(self, run: Run, kind: str) -> None:
         self.run = run
-        run.objects = key = run.objects + 1
-        self.key, self.code = key, 2 * key
-        self.label = run.name_of(kind, self.key) if run.story is not None else kind
+        self.label = kind
+        run.objects = self.key = key = run.objects + 1
+        self.code = code = 2 * key
+        self.changed = code + 1
+        """As in a footprint: it was read, or changed."""
+        if run.story is not None:
+            self.label = run.name_of(kind, key)
+        if key > OBJECTS_MAX:
+            raise MemoryError(f"more than {OBJECTS_MAX} objects in one run")
 
 
 class Task:
     __slots__ = (
+        "alone",
         "announced",
         "done",
         "error",
@@ -78,6 +85,8 @@ class Task:
         self.index, self.name = index, name
         self.go = 3 * index
         """The choice that it goes on."""
+        self.alone = [self.go]
+        """All choices, when it can go on and nobody else is there."""
         self.mine = 3 * index << CHOICE_SHIFT
         """Its part in a step as a number."""
         self.done = False

@@ -16,15 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from hotswap._core import Core
 from hotswap._lifecycle import Lifecycle
 from hotswap._protocol import HotReloadProtocol
 from hotswap._upgrade import Upgrades
 from hotswap._version import Attempt, Lease, Version, Waiter
+from scheduler._merge import Guarded
 from scheduler._run import Run
-from scheduler._task import Shared
 
 WATCHED: Final[list[tuple[type, str]]] = [
     (Core, "_retired"),
@@ -57,12 +57,13 @@ class _Here:
     """The run that is under way in this process; production objects do not know of it."""
 
     run: Run | None = None
+    watched: ClassVar[list[_Watched]] = []
 
 
 class WatchedList(list[Any]):
     """A list whose changes and unlocked copies are announced."""
 
-    def __init__(self, items: list[Any], shared: Shared) -> None:
+    def __init__(self, items: list[Any], shared: Guarded) -> None:
         super().__init__(items)
         self._shared = shared
 
@@ -79,14 +80,14 @@ class WatchedList(list[Any]):
         return list(self)
 
 
-def _access(shared: Shared, write: bool) -> None:
+def _access(shared: Guarded, write: bool) -> None:
     run = shared.run
     task = run.current
     if task is None:
         return
     if write or not run.held:
-        run.announce(shared, write, "changes" if write else "reads")
-        run.touch(shared, write)
+        if not shared.is_guarded(write) and run.announce(shared, write, "changes" if write else "reads"):
+            run.touch(shared, write)
         if not write:
             return  # every change is announced, and so orders itself with this
     run.plain(shared, "value", write)
@@ -143,16 +144,16 @@ class _Checked(_Attribute):
 class _Watched(_Attribute):
     def __init__(self, owner: type, name: str) -> None:
         super().__init__(owner, name)
-        self._by_id: dict[int, tuple[Shared, Any]] = {}
+        self._by_id: dict[int, tuple[Guarded, Any]] = {}
 
-    def _of(self, owner: Any) -> Shared | None:
+    def _of(self, owner: Any) -> Guarded | None:
         """The object that stands for this attribute of `owner`; None outside a run."""
         run = _Here.run
         if run is None:
             return None
         known = self._by_id.get(id(owner))
         if known is None or known[1] is not owner:
-            known = self._by_id[id(owner)] = Shared(run, self._name), owner
+            known = self._by_id[id(owner)] = Guarded(run, self._name), owner
         return known[0]
 
     def forget(self) -> None:
@@ -199,9 +200,14 @@ def watched(*, checked: bool = True) -> Iterator[None]:
                 if isinstance(owner.__dict__.get(name), _Attribute):
                     continue  # it is watched already
                 kept.append((owner, name, owner.__dict__.get(name)))
-                setattr(owner, name, kind(owner, name))
+                attribute = kind(owner, name)
+                setattr(owner, name, attribute)
+                if isinstance(attribute, _Watched):
+                    _Here.watched.append(attribute)
         yield
     finally:
+        here = [owner.__dict__.get(name) for owner, name, _ in kept]
+        _Here.watched = [attribute for attribute in _Here.watched if attribute not in here]
         for owner, name, slot in kept:
             if slot is None:
                 delattr(owner, name)
@@ -212,7 +218,5 @@ def watched(*, checked: bool = True) -> Iterator[None]:
 def begin(run: Run) -> None:
     """The production objects made from now on belong to this run."""
     _Here.run = run
-    for owner, name in WATCHED:
-        attribute = owner.__dict__.get(name)
-        if isinstance(attribute, _Watched):
-            attribute.forget()
+    for attribute in _Here.watched:
+        attribute.forget()

@@ -135,6 +135,8 @@ def show(console: Console, report: Report) -> None:
     console.print(_latencies(report), _totals(report))
     for problem in report.problems:
         say(console, problem, "red")
+    if not report.checked.problems:
+        say(console, f"monitor: {report.checked.steps:,} steps checked against the specification, no divergence")
     if report.problems:
         say(console, f"FAILED: {len(report.problems)} things are not as they must be", "bold red")
     else:

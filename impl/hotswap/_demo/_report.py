@@ -9,6 +9,7 @@ from typing import Self
 
 from hotswap._demo._load import Call, Latency
 from hotswap._demo._script import ActRun, StepRun
+from hotswap.monitor import Monitor
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,19 @@ def _within(calls: Sequence[Call], begin: float, end: float) -> list[Call]:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """What the monitor has to say of a play: how many steps it has checked, and what was not as specified."""
+
+    steps: int = 0
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def by(cls, monitor: Monitor) -> Self:
+        given_up = ("the monitor has given up",) if monitor.lost or monitor.unfollowed else ()
+        return cls(monitor.steps, (*map(str, monitor.divergences), *given_up))
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All acts together."""
 
@@ -47,11 +61,12 @@ class Report:
     rollbacks: int
     calls_by_version: dict[str, int]
     """Calls wholly between two upgrades, when one version alone can have answered."""
+    checked: Checked
     problems: tuple[str, ...]
-    """Everything that is not as scripted; the demo has succeeded if there is nothing."""
+    """Everything that is not as scripted or specified; the demo has succeeded if there is nothing."""
 
     @classmethod
-    def of(cls, acts: Sequence[ActRun]) -> Self:
+    def of(cls, acts: Sequence[ActRun], checked: Checked = Checked()) -> Self:
         steps = tuple(StepReport.of(run, act.tally.calls) for act in acts for run in act.steps)
         by_version: Counter[str] = Counter()
         for step in steps:
@@ -65,7 +80,9 @@ class Report:
             upgrades=sum(act.stats.successful_upgrades for act in acts),
             rollbacks=sum(act.stats.failed_upgrades for act in acts),
             calls_by_version=dict(sorted(by_version.items())),
+            checked=checked,
             problems=(
+                *checked.problems,
                 *(problem for act in acts for problem in _act_problems(act)),
                 *(problem for step in steps for problem in _step_problems(step)),
             ),

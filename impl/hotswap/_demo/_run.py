@@ -10,8 +10,9 @@ from rich.console import Console
 
 from hotswap._demo._display import display_for, say, show
 from hotswap._demo._load import Sample
-from hotswap._demo._report import Report
+from hotswap._demo._report import Checked, Report
 from hotswap._demo._script import SCRIPT, Act, Stage, play
+from hotswap.monitor import Monitor
 
 PLUGINS = Path(__file__).with_name("plugins")
 
@@ -26,15 +27,22 @@ class Settings:
     script: Sequence[Act] = SCRIPT
 
 
+def _shown_later(_: object) -> None:
+    """The report shows it."""
+
+
 def run_demo(console: Console, samples: Sequence[Sample], settings: Settings) -> Report:
-    """Play and show everything; the demo has succeeded if the report holds no problems.
+    """Play and show everything, with the monitor on; the demo has succeeded if the report holds no problems.
 
     Raises `HotswapError` if an act cannot begin, and `KeyboardInterrupt` once all threads and plugins are closed.
     """
     size_mb = sum(len(sample.data) for sample in samples) / 1e6
     say(console, f"{settings.threads} threads compute CRC-32 of {len(samples)} files ({size_mb:.1f} MB), over and over")
-    stage = Stage(settings.plugins, samples, settings.threads, settings.steady_s)
-    with display_for(console, settings.script) as audience:
-        report = Report.of(play(settings.script, stage, audience))
+    with Monitor(_shown_later) as monitor:
+        stage = Stage(settings.plugins, samples, settings.threads, settings.steady_s, monitor)
+        with display_for(console, settings.script) as audience:
+            acts = play(settings.script, stage, audience)
+        monitor.flush()
+        report = Report.of(acts, Checked.by(monitor))
     show(console, report)
     return report

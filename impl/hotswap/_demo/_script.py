@@ -11,6 +11,7 @@ from hotswap._demo._load import Load, Sample, Tally, now, under_load
 from hotswap._errors import DeadlineExceeded, HotswapError, InitFailed, ProbeFailed
 from hotswap._manager import HotReloadManager
 from hotswap._plugin import HotReloadablePlugin
+from hotswap._protocol import Watches
 from hotswap._state import Cutover, HotReloadState, HotReloadStats
 
 NAME = "crc32"
@@ -111,6 +112,7 @@ class Stage:
     threads: int
     steady_s: float
     """How long calls go on before and after each upgrade."""
+    monitor: Watches | None = None
 
     def files(self, version: str) -> tuple[Path, Path]:
         return self.plugins / f"{NAME}-{version}.wasm", self.plugins / f"{NAME}-{version}.toml"
@@ -122,7 +124,7 @@ def play(script: Sequence[Act], stage: Stage, audience: Audience) -> list[ActRun
 
 
 def _play_act(act: Act, stage: Stage, audience: Audience) -> ActRun:
-    with HotReloadManager() as manager:
+    with HotReloadManager(monitor=stage.monitor) as manager:
         plugin = manager.register(NAME, *stage.files(act.first), cutover=act.cutover)
         with under_load(plugin, stage.samples, stage.threads) as load:
             audience.act_begun(act, load)

@@ -30,15 +30,19 @@ class Census:
         """Count one more instance. Raises `Overloaded` at the cap."""
         with self._lock:
             if self.alive >= self._cap:
-                raise Overloaded(
-                    f"this process has {self.alive} wasm instances, which is the cap; expected fewer. Close plugins, "
-                    "or lower resources.max_instances in their manifests"
-                )
+                raise _full(self.alive)
             self.created += 1
 
     def leave(self) -> None:
         with self._lock:
             self.closed += 1
+
+
+def _full(alive: int) -> Overloaded:
+    return Overloaded(
+        f"this process has {alive} wasm instances, which is the cap; expected fewer. Close plugins, "
+        "or lower resources.max_instances in their manifests"
+    )
 
 
 CENSUS = Census()

@@ -19,7 +19,6 @@ from __future__ import annotations
 import ctypes
 import enum
 import itertools
-import math
 import operator
 import time
 from collections.abc import Callable, Generator
@@ -31,8 +30,6 @@ from wasmtime import _ffi as ffi
 
 from hotswap._runtime._ticker import STALE_S, TICK_S, TICKER
 
-SLICE_TICKS = 4
-
 _Callback = ctypes.CFUNCTYPE(
     ctypes.c_size_t,
     ctypes.POINTER(ffi.wasmtime_context_t),
@@ -43,6 +40,11 @@ _Callback = ctypes.CFUNCTYPE(
 _NO_FINALIZER = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
 _GO_ON, _STOP, _TICKS = 0, 1, 4  # positions of the items that matter
 _FIRST, _LAST = -1, 2  # keys of go-on, around the 0 of stop
+
+
+def slice_ticks(left_s: float) -> int:
+    """After how many ticks to decide anew: 4, or as many as cover what is left of the time, and 1 at least."""
+    return 1 + (left_s > TICK_S) + (left_s > 2 * TICK_S) + (left_s > 3 * TICK_S)
 
 
 class StopReason(enum.Enum):
@@ -104,7 +106,7 @@ class Deadline:
         if now - TICKER.beat > STALE_S:
             TICKER.revive()
         self._ends_at = now + timeout_s
-        store.set_epoch_deadline(self._slice(now))
+        store.set_epoch_deadline(slice_ticks(self._ends_at - now))
 
     def close(self) -> None:
         """The store is closed. An error that was never returned to wasmtime is still ours to free."""
@@ -112,9 +114,6 @@ class Deadline:
             ffi.wasmtime_error_delete(self._error)
             self.reason = StopReason.DEADLINE
         self._rounds.close()
-
-    def _slice(self, now: float) -> int:
-        return min(SLICE_TICKS, max(1, math.ceil((self._ends_at - now) / TICK_S)))
 
     def _judge(self) -> StopReason | None:
         if self.exception is not None:
@@ -138,7 +137,7 @@ class Deadline:
                     self.reason = self._judge()
                     key = _FIRST if self.reason is None else _LAST
                 elif position == _TICKS:
-                    item[0] = self._slice(time.monotonic())
+                    item[0] = slice_ticks(self._ends_at - time.monotonic())
                     key = 1
                 else:
                     key = 0 if position == _STOP else 1

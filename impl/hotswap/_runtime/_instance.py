@@ -79,7 +79,7 @@ class WasmInstance:
             self._exits.callback(self._deadline.close)
             self._exits.callback(delete_store, self._store)
             self._store.set_limits(
-                memory_size=limits.memory_limit_mb << 20,
+                memory_size=_bytes_of(limits.memory_limit_mb),
                 table_elements=_MAX_TABLE_ELEMENTS,
                 instances=1,
                 tables=_MAX_TABLES,
@@ -180,9 +180,7 @@ class WasmInstance:
     def _check_range(self, memory: wasmtime.Memory, func: str, start: int, size: int) -> None:
         limit = memory.data_len(self._store)
         if start + size > limit:
-            raise BadReply(
-                f"{func} returned {size} bytes at {start}, but the memory ends at {limit}; the plugin is wrong"
-            )
+            raise _bad_reply(func, start, size, limit)
 
     def _arm(self) -> None:
         """A call begins: all its steps share one deadline and one load of fuel."""
@@ -221,6 +219,14 @@ class WasmInstance:
         if isinstance(error, wasmtime.Trap) and error.trap_code is wasmtime.TrapCode.OUT_OF_FUEL:
             return OutOfFuel(f"{func}: used more than {self._fuel} units of fuel (resources.fuel_limit); {error}")
         return CallTrapped(f"{func}: {error}")
+
+
+def _bytes_of(megabytes: int) -> int:
+    return megabytes << 20
+
+
+def _bad_reply(func: str, start: int, size: int, limit: int) -> BadReply:
+    return BadReply(f"{func} returned {size} bytes at {start}, but the memory ends at {limit}; the plugin is wrong")
 
 
 def _i32(pointer: int) -> int:

@@ -20,14 +20,23 @@ def _integer(bits: int) -> Callable[[object], int]:
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
     def convert(value: object) -> int:
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
-            raise TypeError(f"an int, found {type(value).__name__}")
-        number = operator.index(cast(SupportsIndex, value))
+        number = value if type(value) is int else _index(value)
         if not low <= number <= high:
-            raise ValueError(f"a signed {bits}-bit value ({low} to {high}), found {number}")
+            raise _outside(bits, number)
         return number
 
     return convert
+
+
+def _index(value: object) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"an int, found {type(value).__name__}")
+    return operator.index(cast(SupportsIndex, value))
+
+
+def _outside(bits: int, number: int) -> ValueError:
+    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    return ValueError(f"a signed {bits}-bit value ({low} to {high}), found {number}")
 
 
 def _float(value: object) -> float:

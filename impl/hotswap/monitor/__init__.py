@@ -1,0 +1,141 @@
+"""Checks, while a service runs, that its plugins do what the specification says. Opt-in:
+
+    monitor = hotswap.monitor.Monitor(on_divergence=print)
+    manager = hotswap.HotReloadManager(monitor=monitor)
+
+Steps are recorded where they are made (`_recorder.py`) and followed on the specification (`_follower.py`) by a thread
+of the monitor's own, so that nobody waits for it. A plugin that leaves the specification is reported once, with the
+story of how it got there, and is not followed any further; the plugin itself goes on. See docs/monitor.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
+from typing import Self
+from weakref import WeakSet
+
+from hotswap._ports import Clock, Sync
+from hotswap._protocol import HotReloadProtocol
+from hotswap._version import Version
+from hotswap.monitor._follower import Divergence, Follower
+from hotswap.monitor._recorder import Event, RecordedProtocol, content_of
+
+__all__ = ["Divergence", "Monitor"]
+
+BACKLOG_MAX = 100_000
+"""Events that may wait to be checked, some 300 bytes each."""
+
+
+_LOG = logging.getLogger(__name__)
+
+
+def log(divergence: Divergence) -> None:
+    """What is done with a divergence unless something else is asked for: an error in the log `hotswap.monitor`."""
+    _LOG.error("%s", divergence)
+
+
+class Monitor:
+    """Follows the plugins it is given to. Thread-safe. One serves a whole process; `close` it at the end.
+
+    `on_divergence` is called once for each plugin that diverges, on the monitor's thread; what it raises is kept in
+    `failure`. If more than `backlog_max` events wait, it gives up: `lost` is True, and nothing more is recorded.
+    """
+
+    def __init__(self, on_divergence: Callable[[Divergence], object] = log, *, backlog_max: int = BACKLOG_MAX) -> None:
+        self._on_divergence, self._backlog_max = on_divergence, backlog_max
+        self._events: SimpleQueue[tuple[Follower, Event] | threading.Event | None] = SimpleQueue()
+        self._followers: WeakSet[Follower] = WeakSet()  # of this monitor's thread; a follower lives with its plugin
+        self._diverged: list[Divergence] = []
+        self.steps = 0
+        """How many steps have been checked."""
+        self.taken: Counter[str] = Counter()
+        """How often each step of the specification was taken, by the name it has there."""
+        self.unfollowed: list[str] = []
+        """Plugins that are not followed any more, since an exception (Ctrl-C, say) struck inside one of their steps."""
+        self.lost = False
+        """It fell behind, and has given up."""
+        self.failure: BaseException | None = None
+        """What went wrong in the monitor itself, if anything; it has given up then too."""
+        self._thread = threading.Thread(target=self._check, name="hotswap-monitor", daemon=True)
+        self._thread.start()
+
+    # -- what plugins call --------------------------------------------------------------------------------------
+
+    def protocol(self, name: str, first: Version, sync: Sync, clock: Clock) -> HotReloadProtocol:
+        """A protocol that is followed. Called by the plugin that is given this monitor."""
+        follower = Follower(name, first.id, content_of(first), self.taken)
+
+        def note(event: Event) -> None:
+            if not self.lost:
+                self._events.put((follower, event))
+
+        return RecordedProtocol(name, first, sync, clock, note)
+
+    # -- what its owner calls -------------------------------------------------------------------------------------
+
+    @property
+    def divergences(self) -> list[Divergence]:
+        """Those found so far."""
+        return self._diverged.copy()
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until all that has happened so far is checked; False after `timeout` seconds.
+
+        Ask when no upgrade is under way: a call that told of a step which is not told yet counts as wrong.
+        """
+        done = threading.Event()
+        self._events.put(done)
+        return done.wait(timeout)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Check what there is, and end. Plugins that go on are not followed any more."""
+        self.flush(timeout)
+        self.lost = True
+        self._events.put(None)
+        self._thread.join(timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- the monitor's thread -------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        try:
+            while self._check_one(self._events.get()):
+                if self._events.qsize() > self._backlog_max:
+                    self.lost = True
+        except BaseException as error:  # noqa: BLE001  the service must not notice
+            self.failure, self.lost = error, True
+
+    def _check_one(self, item: tuple[Follower, Event] | threading.Event | None) -> bool:
+        """False at the end. Nothing is kept in between: a plugin that is dropped must go."""
+        if item is None:
+            return False
+        if isinstance(item, threading.Event):
+            for follower in self._followers:
+                self._try(follower, follower.settle)
+            item.set()
+        else:
+            self._followers.add(item[0])
+            self._try(item[0], partial(item[0].follow, item[1]))
+        return True
+
+    def _try(self, follower: Follower, work: Callable[[], bool]) -> None:
+        if follower.over:
+            return
+        try:
+            if work():
+                self.unfollowed.append(follower.plugin)
+            self.steps += 1
+        except Divergence as divergence:
+            follower.over = True
+            self._diverged.append(divergence)
+            self._on_divergence(divergence)

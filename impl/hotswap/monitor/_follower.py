@@ -1,0 +1,252 @@
+"""Follows one plugin's events on the specification: each must be a step that it has there, and end as it says.
+
+*States.* The follower holds a state of the upgrade level; for a moment it may hold two, when an event fits two steps
+and only a later one tells which it was. An event names the steps that it can be (`_ways.py`); they are looked for among
+`LEVEL.next(state)`, every property of the level is evaluated on them, and those remain whose outcome agrees with what
+the event saw. If none remains, the plugin has diverged.
+
+*Refusals* are checked as well: who is told `Busy`, must not have been able to claim.
+
+*Any number* of threads, calls and versions fits into a state of a few: an upgrader, a version or a canceller that is
+done with gives its place to the next one, which is a renaming. Calls inside a version are one caller: the
+specification asks whether anybody is inside, never how many, and its callers are interchangeable.
+
+*Admission* takes no lock, so the call says when it began, and must have been admitted to what the specification admits
+to at some moment since: newcomers while the gate is open, and calls that waited at an earlier gate also while it is
+shut. What a version let in is forgotten when it is seen empty: who comes later with it is wrong. A call may tell of a
+step before that step is told; so a call that seems wrong is looked at again after the next step.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from hotswap.monitor._recorder import DONE, STRUCK, Event, Seen
+from hotswap.monitor._ways import Way, ways, wrong_refusal
+from hotswap_spec import LEVELS
+from hotswap_spec.upgrade import NOTHING as NO_CANDIDATE
+from hotswap_spec.upgrade import Caller, Ref, State, Upgrader, Version
+
+LEVEL: Final = LEVELS["upgrade"]
+SAYS: Final = {row.name: row.says for row in LEVEL.rows}
+STORY_STEPS: Final = 30
+NOTHING_SEEN: Final = Seen("", 0, (0, 0), frozenset(), False, False, False, 0, 0, 0, 0)
+
+
+class Divergence(Exception):
+    """What the plugin did is not what the specification allows. Reported, never raised into the service."""
+
+    def __init__(self, plugin: str, event: Event, what: str, allowed: list[str], story: list[str]) -> None:
+        super().__init__(what)
+        self.plugin, self.event, self.what, self.allowed, self.story = plugin, event, what, allowed, story
+
+    def __str__(self) -> str:
+        lines = [f"plugin {self.plugin!r} left the specification: {self.what}"]
+        lines += [f"  event: {self.event.what} ({self.event.came}) of version {self.event.version or '-'}"]
+        lines += [f"  allowed were: {', '.join(self.allowed) or 'nothing'}", "  before that:"]
+        return "\n".join(lines + [f"  {number:3} {line}" for number, line in enumerate(self.story, 1)])
+
+
+class Moment(NamedTuple):
+    """From one step on: whom the specification admits, and to what."""
+
+    step: int
+    newcomer: int
+    """A version's id; 0: nobody is admitted."""
+    held: int
+    """The same for calls that waited at a gate which has opened since."""
+    opened: int
+    """The latest step before this one at which a gate opened."""
+
+
+class Follower:
+    """Raises `Divergence` at the first event that does not fit; after that it must not be used."""
+
+    def __init__(self, plugin: str, first: int, content: tuple[int, int], taken: Counter[str]) -> None:
+        self.plugin = plugin
+        self.taken = taken
+        """How often each step of the specification was taken."""
+        self.over = False
+        """It follows no more: the plugin has diverged, or an exception struck inside a step."""
+        self.steps = 0
+        self._states: list[State] = [LEVEL.initial(callers=0, upgraders=1, versions=2, cancellers=1, closers=1)]
+        self._slots = {first: 0}  # where a version is in the state, by its id
+        self._contents = {first: content}  # its code and manifest
+        self._upgraders: dict[int, int] = {}  # the same of attempts that have not ended
+        self._interrupted: set[int] = set()  # ids
+        self._story: deque[str] = deque(maxlen=STORY_STEPS)
+        self._early: list[Event] = []  # calls that may tell of a step to come
+        self._moments = [Moment(0, first, first, -1)]
+
+    # -- one event ---------------------------------------------------------------------------------------------
+
+    def follow(self, event: Event) -> bool:
+        """False; or True if the plugin cannot be followed any more."""
+        if event.came == STRUCK:
+            self.over = True
+            return True
+        if event.what == "share_lease":
+            raise self._diverged(event, "S3: one instance was given to two calls at once")
+        if event.what == "enter_call":
+            if not self._may_enter(event):
+                self._early.append(event)
+            return False
+        before = self._states = self._placed(event)
+        if event.what == "interrupt" and event.came == DONE:
+            self._interrupted.add(event.version)
+        i, slot = self._upgraders.get(event.who, -1), self._slots.get(event.version, -1)
+        if wrong := wrong_refusal(before[0], event, i):
+            raise self._diverged(event, wrong)
+        possible = ways(before[0], event, i, slot)
+        ends = [end for state in before for way in possible for end in self._walk(state, way, event, ())]
+        right = {state: told for state, told in ends if not self._differs(state, event)}
+        if not right:
+            why = sorted({self._differs(state, event) for state, _ in ends}) or ["no such step is possible"]
+            raise self._diverged(event, f"{event.what}: {'; or '.join(why)}")
+        self._end(event, right)
+        early, self._early = self._early, []
+        for call in early:
+            if not self._may_enter(call):
+                raise self._wrong_call(call)
+        return False
+
+    def settle(self) -> bool:
+        """Nothing is under way; so a call that seems to tell of a step to come was wrong."""
+        if self._early:
+            raise self._wrong_call(self._early[0])
+        return False
+
+    def _placed(self, event: Event) -> list[State]:
+        """Room for an attempt or a version that is new, and a caller for all that are inside the event's version."""
+        s = self._states[0]
+        callers = (
+            (Caller("inside", Ref(slot, slot)) if event.inside else None,)
+            if (slot := self._slots.get(event.version, -1)) >= 0
+            else ()
+        )
+        room: dict[str, Any] = {"callers": tuple(one for one in callers if one is not None)}
+        if event.what in ("claim", "begin") and event.who not in self._upgraders:
+            used = {*self._upgraders.values(), s.owner()}
+            free = next((i for i in range(len(s.upgraders)) if i not in used), len(s.upgraders))
+            self._upgraders[event.who] = free
+            if free == len(s.upgraders):
+                return [one._replace(upgraders=(*one.upgraders, Upgrader("idle")), **room) for one in self._states]
+        if event.what == "offer" and s.fresh() < 0:
+            return [one._replace(versions=(*one.versions, Version("fresh")), **room) for one in self._states]
+        return [one._replace(**room) for one in self._states]
+
+    def _walk(
+        self, state: State, way: Way, event: Event, told: tuple[str, ...]
+    ) -> Iterator[tuple[State, tuple[str, ...]]]:
+        """Where the state leads, when threads do those steps one after the other, and what they are."""
+        if not way:
+            yield state, told
+            return
+        (who, i, names), *rest = way
+        for row, j, after in LEVEL.next(state):
+            if row.who == who and j == i and row.name in names:
+                for what, holds in LEVEL.always.items():
+                    if not holds(after):
+                        raise self._diverged(event, f"{what}: does not hold after {row.name}")
+                for what, keeps in LEVEL.steps.items():
+                    if not keeps(state, row.name, after):
+                        raise self._diverged(event, f"{what}: is not kept by {row.name}")
+                yield from self._walk(after, rest, event, (*told, row.name))
+
+    def _differs(self, s: State, event: Event) -> str:
+        """What the event saw that is not so in this state; empty if nothing."""
+        seen = event.seen or NOTHING_SEEN
+        current = next((version for version, slot in self._slots.items() if slot == s.current.code), 0)
+        expected = Seen(
+            s.phase,
+            current,
+            self._contents.get(current, (0, 0)),  # S6: what it was offered with
+            frozenset(version for version, slot in self._slots.items() if s.versions[slot].at == "retired"),
+            s.shut and not s.closed,  # once it is closed, a gate means nothing
+            s.closed,
+            s.owner() >= 0,
+            *(s.attempts, s.successes, s.failures, s.cancelled),
+        )
+        found = seen._replace(shut=seen.shut and not seen.closed)
+        differ = [
+            f"{what}: expected {one}, found {other}"
+            for what, one, other in zip(Seen._fields, expected, found, strict=True)
+            if one != other
+        ]
+        stopped = {slot for slot, one in enumerate(s.versions) if one.interrupted}
+        asked = {self._slots.get(version) for version in self._interrupted}
+        if event.what in ("finish", "interrupt") and not stopped <= asked:
+            differ.append("the calls on a version are not interrupted, and it had been decided to")
+        if event.what == "interrupt" and event.came == DONE and self._slots.get(event.version) not in stopped:
+            differ.append("it interrupts, and had not decided to")
+        return ", ".join(differ)
+
+    def _end(self, event: Event, right: dict[State, tuple[str, ...]]) -> None:
+        """The event has been understood."""
+        s = next(iter(right))
+        self.steps += 1
+        for names in right.values():
+            self.taken.update(names)
+        says = " or ".join(", ".join(SAYS[name] for name in names) for names in right.values() if names)
+        came = "" if event.came == DONE else f" ({event.came})"
+        self._story.append(f"{event.what.strip('_')}{came}: {says or 'changes nothing'}")
+        if event.what == "offer" and (new := s.upgraders[self._upgraders[event.who]].new) != NO_CANDIDATE:
+            self._slots[event.version], self._contents[event.version] = new.code, event.content
+        if event.what in ("_drained", "reclaim"):
+            gone = event.version
+            self._moments = [
+                one._replace(newcomer=one.newcomer * (one.newcomer != gone), held=one.held * (one.held != gone))
+                for one in self._moments
+            ]
+        recycled = -1
+        slot = self._slots.get(event.version, s.current.code)
+        if event.what == "forget" and slot != s.current.code and s.versions[slot].at == "reclaimed":
+            recycled = self._slots.pop(event.version)
+            self._interrupted.discard(event.version)
+            self._contents.pop(event.version, None)
+        self._states = [_renamed(state, recycled) for state in right]
+        s = self._states[0]
+        over = {i for i, one in enumerate(s.upgraders) if one == Upgrader("idle")}
+        self._upgraders = {who: i for who, i in self._upgraders.items() if i not in over}
+        self._remember(s)
+
+    # -- admission ---------------------------------------------------------------------------------------------
+
+    def _remember(self, s: State) -> None:
+        """Whom the specification admits from now on."""
+        asks = s._replace(callers=(Caller("outside"), Caller("held", passes=True)))
+        admitted = {
+            i: after.callers[i].on.code for row, i, after in LEVEL.next(asks) if row.name in ("admit", "let_in")
+        }
+        names = {slot: version for version, slot in self._slots.items()}
+        newcomer, held = (names.get(admitted.get(i, -1), 0) for i in (0, 1))
+        last = self._moments[-1]
+        opened = self.steps if newcomer and not last.newcomer else last.opened
+        if (newcomer, held, opened) != last[1:]:
+            self._moments = [one for one in self._moments if one.newcomer or one.held]
+            self._moments.append(Moment(self.steps, newcomer, held, opened))
+
+    def _may_enter(self, call: Event) -> bool:
+        """Whether the version that admitted the call did so at some moment since it began."""
+        ends = [*(one.step for one in self._moments[1:]), self.steps + 1]
+        return any(
+            call.began < end
+            and (one.newcomer == call.version or (one.held == call.version and call.began < one.opened))
+            for one, end in zip(self._moments, ends, strict=True)
+        )
+
+    def _wrong_call(self, call: Event) -> Divergence:
+        return self._diverged(call, f"S2: a call was admitted to version {call.version} when that admitted nobody")
+
+    def _diverged(self, event: Event, what: str) -> Divergence:
+        rows = {row.name for state in self._states for row, _, _ in LEVEL.next(state) if row.who != "caller"}
+        return Divergence(self.plugin, event, what, sorted(rows), list(self._story))
+
+
+def _renamed(s: State, recycled: int) -> State:
+    """Who is done with gives its place to the next one of its kind."""
+    over = tuple(Upgrader("idle") if one.at in ("idle", "done") and not one.owns else one for one in s.upgraders)
+    versions = tuple(Version("fresh") if v == recycled else one for v, one in enumerate(s.versions))
+    return s._replace(upgraders=over, versions=versions, cancellers=LEVEL.initial(0, 1, 1, cancellers=1).cancellers)

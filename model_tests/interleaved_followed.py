@@ -1,0 +1,76 @@
+"""Workloads whose plugins are followed on the specification's upgrade level, by the very monitor that services use.
+
+Under the scheduler it records without a step of its own: what it looks at is guarded by the lock that
+the step holds. What a call reads (how many steps there have been) is no step either: it is older than what the call
+then reads of the plugin in every schedule, and no decision hangs on it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hotswap._ports import Clock, Sync
+from hotswap._version import Version
+from hotswap.monitor import Divergence
+from hotswap.monitor._follower import Follower
+from hotswap.monitor._recorder import Event, RecordedProtocol, Seen, content_of
+from interleaved import Workload
+
+TAKEN: Counter[str] = Counter()
+"""How often each step of the specification was taken, in all runs."""
+
+
+class _UnseenProtocol(RecordedProtocol):
+    """Looks at what is there and not through the ports, which would make a step of each look."""
+
+    def look(self) -> Seen:
+        def now(port: Any) -> Any:
+            return port._value
+
+        book, current = now(self.book), now(self.current)
+        return Seen(
+            now(self.phase).name,
+            current.id,
+            content_of(current),
+            frozenset([version.id for version in self._retired if now(version.live)]),
+            self._shut_since is not None,
+            now(self.closed),
+            self._owner is not None,
+            *(book.attempts, book.successful_upgrades, book.failed_upgrades, book.cancelled_upgrades),
+        )
+
+
+class Following:
+    """Implements `Watches`: keeps what it is told, and follows it at the end of a run."""
+
+    def __init__(self) -> None:
+        self._plugins: list[tuple[Follower, list[Event]]] = []
+
+    def protocol(self, name: str, first: Version, sync: Sync, clock: Clock) -> RecordedProtocol:
+        events: list[Event] = []
+        self._plugins.append((Follower(name, first.id, content_of(first), TAKEN), events))
+        return _UnseenProtocol(name, first, sync, clock, events.append)
+
+    def check(self) -> None:
+        for follower, events in self._plugins:
+            try:
+                for event in events:
+                    follower.follow(event)
+                events.clear()
+                follower.settle()
+            except Divergence as divergence:
+                raise AssertionError(str(divergence).replace("\n", "; ")) from divergence
+
+
+@contextmanager
+def followed() -> Iterator[Counter[str]]:
+    """The workloads made inside are followed. The steps of the specification that they have taken, at the end."""
+    Workload.follows = Following
+    TAKEN.clear()
+    try:
+        yield TAKEN
+    finally:
+        Workload.follows = None

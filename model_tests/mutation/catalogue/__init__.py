@@ -1,0 +1,46 @@
+"""All mutants, by topic and by id."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mutation._mutant import Mutant
+from mutation.catalogue import (
+    admission,
+    close,
+    compat,
+    counts,
+    drain,
+    epoch,
+    interrupts,
+    ownership,
+    reclaim,
+    rollback,
+    runtime,
+    specification,
+    upgrades,
+)
+
+TOPICS: Final[dict[str, tuple[Mutant, ...]]] = {
+    "Admission": admission.ADMISSION,
+    "The gate": admission.GATE,
+    "Drain": drain.DRAIN,
+    "Reclaim": reclaim.RECLAIM,
+    "Traps": reclaim.TRAPS,
+    "Ownership": ownership.OWNERSHIP,
+    "Rollback": rollback.ROLLBACK,
+    "Prepare": upgrades.PREPARE,
+    "Publish": upgrades.PUBLISH,
+    "Drain timeouts": upgrades.TIMEOUTS,
+    "Commit": upgrades.COMMIT,
+    "Close": close.CLOSE,
+    "Names": close.NAMES,
+    "Counts": counts.COUNTS,
+    "Ctrl-C": interrupts.INTERRUPTS,
+    "Epochs": epoch.EPOCHS,
+    "Compatibility": compat.COMPATIBILITY,
+    "Manifests": compat.MANIFESTS,
+    "Runtime": runtime.RUNTIME,
+    "The specification": specification.SPECIFICATION,
+}
+MUTANTS: Final[dict[str, Mutant]] = {one.id: one for mutants in TOPICS.values() for one in mutants}

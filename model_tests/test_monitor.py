@@ -1,0 +1,209 @@
+"""The monitor: what real threads do on real wasm is followed on the specification, and what is wrong is told once."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections import Counter
+
+import pytest
+
+import hotswap
+from hotswap import Cutover, HotReloadablePlugin, HotReloadManager, OnDrainTimeout
+from hotswap._core import Core
+from hotswap._lifecycle import Lifecycle
+from hotswap._protocol import HotReloadProtocol
+from hotswap.monitor import Divergence, Monitor
+from hotswap.monitor._follower import LEVEL
+from hotswap.monitor._recorder import Event, RecordedProtocol, Seen
+from monitored import EXCLUSIVE, NEVER_SEEN, OVERLAP, everything, followed, hold, stuck, the_divergence
+from worlds import FakeWorld, Runner, WasmWorld, World, eventually, manifest
+
+
+@pytest.fixture(params=[FakeWorld, WasmWorld], ids=["fake", "wasm"])
+def world(request: pytest.FixtureRequest) -> World:
+    made: World = request.param()
+    return made
+
+
+# What happens is followed -----------------------------------------------------------------------------------
+
+
+def test_every_step_of_the_specification_is_taken_and_followed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hotswap._upgrade, "INTERRUPT_GRACE_S", 0.05)
+    taken = Counter[str]()
+    for cutover in Cutover:
+        world = type(world)()  # its gate is open for good at the end
+        with followed(world, cutover=cutover) as (plugin, monitor):
+            everything(plugin, world, exclusive=cutover is EXCLUSIVE)
+            stuck(plugin, world, 6, OnDrainTimeout.INTERRUPT)
+            if cutover is OVERLAP:
+                stuck(plugin, world, 7, OnDrainTimeout.DETACH)
+                hold(plugin, world)  # it does not heed an interrupt
+                stuck(plugin, world, 8, OnDrainTimeout.INTERRUPT)
+            plugin.drain_timeout = 0.0  # what is detached still loops
+        taken += monitor.taken
+    assert {row.name for row in LEVEL.rows} - taken.keys() == NEVER_SEEN.keys()
+
+
+@pytest.mark.parametrize("cutover", Cutover)
+def test_many_threads_are_followed(world: World, cutover: Cutover) -> None:
+    stop = threading.Event()
+
+    def calls(plugin: HotReloadablePlugin) -> int:
+        made = 0
+        while not stop.is_set():
+            plugin.call("version")
+            made += 1
+        return made
+
+    with followed(world, cutover=cutover, max_instances=2) as (plugin, monitor):
+        callers = [Runner(calls, plugin) for _ in range(3)]
+        for number in range(2, 42):
+            plugin.upgrade(world.module(number), manifest(number, max_instances=2))
+            if number % 5 == 0:
+                plugin.prepare_upgrade(world.module(number + 1), manifest(number + 1, max_instances=2))
+                plugin.cancel_upgrade()
+        stop.set()
+        assert all(isinstance(made := caller.value(), int) and made > 0 for caller in callers)
+    assert monitor.taken["publish" if cutover is OVERLAP else "exclude"] == 40
+
+
+def test_a_close_beside_an_upgrade_is_followed(world: World) -> None:
+    with followed(world, cutover=EXCLUSIVE) as (plugin, monitor):
+        call = hold(plugin, world)
+        upgrade = Runner(plugin.upgrade, world.module(2), manifest(2))
+        eventually(lambda: plugin.state is hotswap.HotReloadState.DRAINING)
+        close = Runner(plugin.close)
+        with pytest.raises(hotswap.PluginClosed):
+            upgrade.value()
+        world.gate.open.set()
+        call.join()
+        close.join()
+    assert monitor.taken["find_closed"] == 1
+
+
+def test_an_exception_before_the_commit_is_followed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def boom(*_: object, **__: object) -> bool:
+        raise MemoryError
+
+    with followed(world) as (plugin, monitor):
+        with monkeypatch.context() as patch:
+            patch.setattr(Lifecycle, "await_drain", boom)
+            with pytest.raises(MemoryError):
+                plugin.upgrade(world.module(2), manifest(2))
+        assert plugin.call("version") == 1
+    assert monitor.taken["strike"] == 1
+
+
+def test_plugins_of_a_manager_are_followed_each_on_its_own(world: World) -> None:
+    with Monitor() as monitor, HotReloadManager(ports=world.ports, monitor=monitor) as manager:
+        for name in ("p", "q"):
+            manager.register(name, world.module(1), manifest(1, name=name))
+        for number in range(2, 9):
+            manager.upgrade("p", world.module(number), manifest(number))
+        manager.upgrade("q", world.module(2), manifest(2, name="q"))
+        manager.unregister("q")
+        assert monitor.flush()
+        assert monitor.taken["publish"] == 8
+        assert monitor.taken["close"] == 1
+        assert (monitor.divergences, monitor.failure) == ([], None)
+
+
+# Nobody notices it ------------------------------------------------------------------------------------------
+
+
+def test_without_a_monitor_the_call_path_is_the_same_code() -> None:
+    world = FakeWorld()
+    with world.plugin() as plugin:
+        assert type(plugin._protocol) is HotReloadProtocol
+    assert not {"admit", "queue", "release"} & set(vars(HotReloadProtocol))
+    assert Core.admit is HotReloadProtocol.admit
+
+
+def test_a_plugin_that_diverges_goes_on_and_is_told_of_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Divergence] = []
+    with Monitor(told.append) as monitor, world.plugin(monitor=monitor) as plugin:
+        with monkeypatch.context() as patch:
+            patch.setattr(RecordedProtocol, "tell", lambda self, event: self.note(event._replace(seen=WRONG)))
+            plugin.upgrade(world.module(2), manifest(2))
+        for number in range(3, 6):
+            plugin.upgrade(world.module(number), manifest(number))
+            assert plugin.call("version") == number
+        assert the_divergence(monitor) is told[0]
+    text = str(told[0])
+    assert "plugin 'p' left the specification: claim: phase: expected PREPARING_UPGRADE, found ACTIVE" in text
+    assert "allowed were: cancel_nothing, claim, close" in text
+
+
+WRONG = Seen("ACTIVE", 1, (0, 0), frozenset(), False, False, False, 0, 0, 0, 0)
+
+
+def test_a_listener_that_fails_ends_the_monitor_and_nothing_else() -> None:
+    def fails(_: Divergence) -> None:
+        raise ZeroDivisionError
+
+    world = FakeWorld()
+    with world.plugin(monitor=(monitor := Monitor(fails))) as plugin:
+        plugin._protocol.note(Event("share_lease"))  # type: ignore[attr-defined]
+        eventually(lambda: monitor.failure is not None)
+        plugin.upgrade(world.module(2), manifest(2))
+        assert plugin.call("version") == 2
+    assert isinstance(monitor.failure, ZeroDivisionError)
+    assert monitor.lost
+    monitor.close()
+
+
+def test_a_monitor_that_falls_behind_says_so_and_records_no_more() -> None:
+    world, slow = FakeWorld(), threading.Event()
+    monitor = Monitor(lambda _: slow.wait(20.0), backlog_max=5)
+    with world.plugin(monitor=monitor) as plugin:
+        plugin._protocol.note(Event("share_lease"))  # type: ignore[attr-defined]
+        for number in range(2, 5):
+            plugin.upgrade(world.module(number), manifest(number))
+        assert not monitor.lost
+        slow.set()
+        eventually(lambda: monitor.lost)
+        plugin.upgrade(world.module(5), manifest(5))
+        assert monitor.flush()
+    monitor.close()
+
+
+def test_a_step_that_ctrl_c_cuts_short_ends_the_following_and_no_divergence_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def struck(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    world = FakeWorld()
+    with followed(world) as (plugin, monitor):
+        with monkeypatch.context() as patch:
+            patch.setattr(HotReloadProtocol, "_busy", struck)
+            patch.setattr(Core, "_retire", struck)
+            with pytest.raises(KeyboardInterrupt):
+                plugin.upgrade(world.module(2), manifest(2))
+        assert monitor.flush()
+        assert monitor.unfollowed == ["p"]
+
+
+def test_a_lease_that_is_lost_is_struck_off() -> None:
+    world = FakeWorld()
+    with followed(world) as (plugin, _):
+        lease = plugin._protocol.admit()
+        assert len(plugin._protocol.register) == 1  # type: ignore[attr-defined]
+        del lease
+        assert plugin._protocol.register == {}  # type: ignore[attr-defined]
+        plugin.upgrade(world.module(2), manifest(2))
+
+
+def test_a_plugin_that_is_dropped_goes() -> None:
+    world = FakeWorld()
+    with Monitor() as monitor:
+        plugin = HotReloadablePlugin("p", world.module(1), manifest(1), ports=world.ports, monitor=monitor)
+        plugin.upgrade(world.module(2), manifest(2))
+        plugin.close()
+        assert monitor.flush()
+        assert len(monitor._followers) == 1
+        del plugin
+        gc.collect()  # versions and protocol know each other
+        assert len(monitor._followers) == 0

@@ -1,0 +1,91 @@
+"""What the parties get from the production plugin, they can get from the plain twin, and the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, Final
+
+import pytest
+
+import interleaved_more as more
+import interleaved_workloads as some
+from interleaved import program
+from interleaved_workloads import CASES
+from scheduler import Limits, explore
+from scheduler._watch import watched
+from twin import Twin, TwinWorkload
+
+pytestmark = pytest.mark.schedules
+
+PREPARED: Final = more.PREPARED
+EXCLUSIVE: Final = {**more.PREPARED, **more.EXCLUSIVE}
+
+EQUAL: Final[dict[str, tuple[Callable[[Any], None], dict[str, Any]]]] = {
+    "two calls": (some.two_calls, {}),
+    "two calls, one may time out": (some.two_calls, {}),
+    "call, close": (some.call_close, {}),
+    "call, execute": (some.call_execute, PREPARED),
+    "call, execute, exclusive": (some.call_execute, EXCLUSIVE),
+    "call, execute, may time out": (some.call_execute, PREPARED),
+    "call, execute, exclusive, may time out": (some.call_execute, EXCLUSIVE),
+    "call, upgrade": (some.call_upgrade, {}),
+    "execute, cancel": (some.execute_cancel, PREPARED),
+    "execute, upgrade": (some.execute_upgrade, PREPARED),
+    "upgrade, cancel": (some.upgrade_cancel, {}),
+}
+"""Both are explored exhaustively, and nothing that either can give is beyond the other."""
+
+WITHIN: Final[dict[str, tuple[Callable[[Any], None], dict[str, Any]]]] = {
+    "two calls, execute": (some.two_calls_execute, PREPARED),
+    "call, execute, close": (some.call_execute_close, PREPARED),
+    "call, upgrade, cancel": (some.call_upgrade_cancel, {}),
+    "call, two upgrades": (more.call_two_upgrades, {}),
+}
+"""Production within one preemption, the twin exhaustively: what production gives, the twin can give."""
+
+
+@pytest.fixture(autouse=True)
+def _watched() -> Iterator[None]:
+    with watched(checked=False):
+        yield
+
+
+def twins_outcomes(build: Callable[[Any], None], options: dict[str, Any], limits: Limits) -> set[Hashable]:
+    verdict = explore(program(build, kind=TwinWorkload, **options), limits)
+    assert verdict.failure is None, str(verdict)
+    assert verdict.coverage == "exhaustive"
+    return set(verdict.outcomes)
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_production_and_twin_give_the_same(name: str) -> None:
+    build, options = EQUAL[name]
+    case = CASES[name]
+    verdict = explore(case.program, case.limits)
+    assert verdict.coverage == "exhaustive"
+    assert set(verdict.outcomes) == twins_outcomes(build, options, case.limits)
+
+
+@pytest.mark.parametrize("name", WITHIN)
+def test_production_gives_nothing_that_the_twin_cannot(name: str) -> None:
+    build, options = WITHIN[name]
+    case = CASES[name]
+    verdict = explore(case.program, case.limits, preemptions=1)
+    assert verdict.failure is None, str(verdict)
+    assert set(verdict.outcomes) <= twins_outcomes(build, options, case.limits)
+
+
+def test_an_answer_that_only_one_of_them_gives_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison can fail: here the twin lets a cancel wait for the upgrade, and does not say that it is late."""
+
+    def cancel_upgrade(self: Twin) -> bool:
+        with self._alone():
+            self._wait(lambda: not self.executing, None)
+            there, self.owner, self.candidate = self.owner is not None, None, None
+            return there
+
+    monkeypatch.setattr(Twin, "cancel_upgrade", cancel_upgrade)
+    name = "upgrade, cancel"
+    produced = set(explore(CASES[name].program, CASES[name].limits).outcomes)
+    late = (("upgraded 2",), ("Busy",))
+    assert produced - twins_outcomes(*EQUAL[name], CASES[name].limits) == {late}
