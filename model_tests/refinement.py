@@ -19,7 +19,9 @@ count as gathered, or as anybody's. When the lock is free, moreover: what is ser
 the queue in its order with who was held, the gate, whether it is closed; and nobody is asleep whom the specification
 has woken. Which version is kept is compared only once it is retired: the code keeps it from the beginning of an attempt
 on, the level from the publish, and before it is retired that makes no difference. A candidate that is not published
-yet is no version of the level: the code may mark it, and drop it. When a party has ended, so has its thread.
+yet is no version of the level: the code may mark it, and drop it. When a party has ended, so has its thread. Who gives
+up for lack of time does so after a timeout has passed in this run, and an upgrade commits once the old version has been
+seen drained; or, if the policy is to leave the calls that still run, after the timeout.
 
 *Bounds.* No calls trap and no task is interrupted here. Version n of the code is n - 1 of the level, so no case may
 publish after it has cancelled. Steps of two operators are not told apart; one of them owns the upgrade at a time.
@@ -31,9 +33,10 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from hotswap import OnDrainTimeout
 from hotswap_spec._model import Level, Row
 from interleaved import Workload
-from refinement_steps import LEVEL, MUST, OF_VERSION, REST, SILENT, STEPS_OF, label
+from refinement_steps import COMMITS, LATE, LEVEL, MUST, OF_VERSION, REST, SILENT, STEPS_OF, label
 from refinement_view import AT, NONE, Access, View, Views
 from scheduler import CheckFailed, Program, Run, Shared
 from scheduler._task import Task
@@ -85,6 +88,12 @@ def difference_unlocked(s: Any, view: View) -> str:
     return "" if same else "which version is kept"
 
 
+def may_commit(s: Any, mover: Mover) -> bool:
+    """The level leaves open when an upgrade commits that has not waited: by INTERRUPT or DETACH, and out of time."""
+    old = s.old()
+    return bool(old.at == "drained" or old.gathered == s.size or (mover.leaves and mover.late))
+
+
 class Mover(NamedTuple):
     """For whom a task makes a step."""
 
@@ -92,6 +101,8 @@ class Mover(NamedTuple):
     number: int = NONE
     holds: bool = False  # the core's lock, at the beginning of the step or since
     ends: bool = False  # its party is at its end with this step
+    late: bool = False  # a timeout has passed in this run
+    leaves: bool = False  # the policy is to commit when it has passed, though calls still run
 
 
 Key = tuple[Mover, Access, View]
@@ -173,6 +184,8 @@ class Refinement:
                 of = OF_VERSION.get(row.name)
                 if done or row.name not in names or (of is not None and of(s, i) != access.version):
                     continue
+            if (row.name in LATE and not mover.late) or (row.name in COMMITS and not may_commit(s, mover)):
+                continue
             yield row, t
 
     def stuttering(self) -> set[str]:
@@ -203,14 +216,15 @@ class Follower:
         kinds = [party.name.split()[0] for party in work.parties]
         callers, operators, closers = (
             [task for task, kind in enumerate(kinds) if kind in those]
-            for those in (("caller",), ("upgrader", "executor"), ("closer",))
+            for those in (("caller",), ("upgrader", "executor"), ("closer", "unregisterer", "manager"))
         )
         self._operators = operators
+        self._leaves = work.plugin._on_drain_timeout is not OnDrainTimeout.ROLLBACK
         self._threads = {task: ("callers", i) for i, task in enumerate(callers)}
         self._threads |= dict.fromkeys(operators, ("operators", 0))
         self._threads |= {task: ("closers", i) for i, task in enumerate(closers)}
         self._views = Views(work.run, work.plugin, callers, operators)
-        versions = 1 + len(operators)
+        versions = 2 + len(operators)  # one of them may upgrade twice
         self.node = refinement.start(
             callers=len(callers), versions=versions, size=work.instances, closers=len(closers), calls=1
         )
@@ -223,7 +237,7 @@ class Follower:
         access = views.look(task, what, shared)
         group, number = self._threads.get(task.index, ("", NONE))
         ends = what == "ends:" and bool(group) and (group != "operators" or self._all_end(task))
-        mover = Mover(group, number, views.holder == task.index, ends)
+        mover = Mover(group, number, views.holder == task.index, ends, self._run.now > 0, self._leaves)
         node = self._refinement.step(self.node, mover, access, views.view)
         if not node.states:
             raise CheckFailed(self._told(task, mover, access, before))

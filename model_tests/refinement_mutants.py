@@ -113,6 +113,26 @@ RELEASE: Final = Core.release
 SETTLE: Final = Core._settle
 
 
+def await_nothing(self: Lifecycle, version: Version, timeout: float | None, *, closing: bool = False) -> bool:
+    return closing or self._drained(version, closing) or True
+
+
+def give_up_at_once(self: Core, waiter: Waiter) -> float | None:
+    left = LEFT(self, waiter)
+    return None if left is None else 0.0
+
+
+def reinstate_one_lease(self: Core, version: Version) -> None:
+    if version in self._retired:
+        self._retired.remove(version)
+    version.announced = False
+    if version.gathered:
+        version.free.append(version.gathered.pop())
+
+
+LEFT: Final = Core._left
+
+
 class Mutant(NamedTuple):
     case: str
     step: str
@@ -128,6 +148,7 @@ def _core(case: str, step: str, name: str, value: object, at_end: type[Found] | 
 
 GATE: Final = "two calls, execute, exclusive"
 LATE: Final = "call, execute, may time out"
+TWO_INSTANCES: Final = "two calls, execute, two instances, may time out"
 MUTANTS: Final[dict[str, Mutant]] = {
     "a newcomer passes the queue": _core(
         "two calls", "caller 0 pops from free of version 0", "admit", admit_past_the_queue
@@ -169,6 +190,18 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "reinstate while retired": _core(
         LATE, "executor 1 appends to free of version 0", "_reinstate", reinstate_while_retired
+    ),
+    "a call gives up at once": _core(
+        "two calls, one may time out", "caller 1 stores to attention of version 0", "_left", give_up_at_once
+    ),
+    "a rollback gives one lease back": _core(
+        TWO_INSTANCES, "executor 2 stores to current", "_reinstate", reinstate_one_lease
+    ),
+    "no drain is waited for": Mutant(
+        "call, execute",
+        "executor 1 stores to attention of version 1",
+        ((Lifecycle, "await_drain", await_nothing),),
+        CheckFailed,
     ),
     "publish without a mark": Mutant(
         "call, execute", "executor 1 stores to current", ((HotReloadProtocol, "publish", publish_unmarked),)

@@ -1,6 +1,6 @@
-"""The admission level as the code takes it: which access of the code a step of it may be, and five steps more.
+"""The admission level as the code takes it: which access of the code a step of it may be, and six steps more.
 
-The five are what the code does and the level leaves out. They are additions only: no step of the level is taken away or
+The six are what the code does and the level leaves out. They are additions only: no step of the level is taken away or
 loosened, and a test explores the level with them, to see that what it promises of safety still holds.
 """
 
@@ -21,6 +21,7 @@ MORE: Final = {
         "woken   enter_at_once (enter)  entering  unlocked, leased  must  sees its lease, so it need not look again",
     ),
     "operator": (
+        "parked  stir  drain  -  may  wakes for no reason, and looks again",
         "decide  mark_and_commit  finishing  unlocked, not closed, may commit  must  commits; newcomers wait meanwhile",
     ),
     "lock": (
@@ -70,6 +71,10 @@ SILENT: Final = frozenset(_NO_ACCESS.split())
 """Steps without an access of their own, or with one that is not always made: `mark` stores only if somebody waits, and
 a bag is looked into only if somebody could be served. To lose patience, to find the time over and to find the plugin
 closed are decisions, taken on what was read before under the lock."""
+
+LATE: Final = frozenset({"lose_patience", "time_out"})
+"""Not before a timeout has passed."""
+COMMITS: Final = frozenset({"commit", "mark_and_commit"})
 
 _ACCESSES: Final = {
     "reads current": "look_up look_too",

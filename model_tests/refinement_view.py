@@ -99,7 +99,7 @@ class Views:
         self._served: set[Waiter] = set()  # of them, whose lease has been seen
         self.holder = NONE
         """The task that holds the core's lock."""
-        self.view = self._look(NONE, "")
+        self.view = self._look(NONE, NONE)
 
     def look(self, task: Task, what: str, shared: Shared | None) -> Access:
         """A step was made: what it did. `view` is how things are now, `holder` who held the lock during the step."""
@@ -113,7 +113,7 @@ class Views:
             found = name._replace(what=what)
         if found.field == "lock" and what == "acquires":
             self.holder = task.index
-        self.view = self._look(task.index, found.what if found.field == "free" else "")
+        self.view = self._look(task.index, found.version if found.kind == "pops from free" else NONE)
         return found
 
     def done(self) -> None:
@@ -129,7 +129,8 @@ class Views:
             for field in ("free", "attention", "live", "tombs"):
                 self._names[getattr(version, field)] = Access("", field, number)
 
-    def _look(self, task: int, done: str) -> View:
+    def _look(self, task: int, popped: int) -> View:
+        """`popped` is the version from whose free leases the task has just popped."""
         protocol = self._protocol
         current = protocol.current._value  # type: ignore[attr-defined]
         self._know(current)
@@ -142,7 +143,7 @@ class Views:
             whose = self._waiters.setdefault(waiter, task)
             queue.append((self._callers.get(whose, NONE), waiter.held))
         owned = [NONE] * len(self._callers)
-        versions = tuple(self._version(v, task, done, owned) for v in range(len(self._versions)))
+        versions = tuple(self._version(v, task, v == popped, owned) for v in range(len(self._versions)))
         kept = protocol._kept
         return View(
             locked,
@@ -156,7 +157,7 @@ class Views:
             protocol.closed._value,  # type: ignore[attr-defined]
         )
 
-    def _version(self, v: int, task: int, done: str, owned: list[int]) -> VersionView:
+    def _version(self, v: int, task: int, popped: bool, owned: list[int]) -> VersionView:
         version, owners, hand = self._versions[v], self._owners, 0
         free, gathered = version.free._items, version.gathered  # type: ignore[attr-defined]
         assert not version.tombs._items, "no instance is lost in these workloads"  # type: ignore[attr-defined]
@@ -166,7 +167,7 @@ class Views:
                 continue
             owner = owners.get(lease, NONE)
             if owner == NONE:
-                owner = self._taker(lease, task, done)
+                owner = self._taker(lease, task, popped)
                 if owner == NONE:
                     hand += 1
                     continue
@@ -179,9 +180,9 @@ class Views:
             count = len(gathered)
         return VersionView(at, len(free), count, version.attention._value, hand)  # type: ignore[attr-defined]
 
-    def _taker(self, lease: Lease, task: int, done: str) -> int:
+    def _taker(self, lease: Lease, task: int, popped: bool) -> int:
         """Whose call a lease is that was free until now; nobody's while it is in the hand of who holds the lock."""
-        if done == "pops from" and self.holder != task:
+        if popped and self.holder != task:
             return task
         for waiter, whose in self._waiters.items():
             if waiter.lease is lease and waiter not in self._served:
