@@ -118,6 +118,8 @@ class History:
             effect = "restored" if overlap else "nothing"
         except hotswap.PluginClosed:  # if it had published, it is as if it had restored, and then all was closed
             effect, goes_on = "restored" if overlap else "nothing", False
+        except hotswap.PluginNotFound:  # it was unregistered before this upgrade had found it
+            effect, goes_on = "nothing", False
         self.upgrades.append(Upgrade(began, perf_counter_ns(), version, effect, drained))
         return goes_on
 
