@@ -36,6 +36,7 @@ class _UnseenProtocol(RecordedProtocol):
             current.id,
             content_of(current),
             frozenset([version.id for version in self._retired if now(version.live)]),
+            self._kept.id if self._kept is not None else 0,
             self._shut_since is not None,
             now(self.closed),
             self._owner is not None,

@@ -136,7 +136,7 @@ def test_a_plugin_that_diverges_goes_on_and_is_told_of_once(world: World, monkey
     assert "allowed were: cancel_nothing, claim, close" in text
 
 
-WRONG = Seen("ACTIVE", 1, (0, 0), frozenset(), False, False, False, 0, 0, 0, 0)
+WRONG = Seen("ACTIVE", 1, (0, 0), frozenset(), 0, False, False, False, 0, 0, 0, 0)
 
 
 def test_a_listener_that_fails_ends_the_monitor_and_nothing_else() -> None:

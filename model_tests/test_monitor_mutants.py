@@ -50,6 +50,11 @@ def abort_without_the_old(self: Any, attempt: Attempt, reason: str) -> bool:
     return done
 
 
+def commit_and_keep(self: Any, attempt: Attempt, drain_us: int) -> None:
+    COMMIT(self, attempt, drain_us)
+    self._kept = attempt.old
+
+
 def claim_of_what_is_owned(self: Any, attempt: Attempt) -> None:
     self._owner = None
     CLAIM(self, attempt)
@@ -164,6 +169,12 @@ MUTANTS = {
     "a rollback leaves the candidate": Mutant(
         P, "abort", locked(abort_without_the_old), roll_back, "current: expected 1, found 2"
     ),
+    "a rollback that undoes nothing": Mutant(
+        P, "abort", locked(lambda *_: False), roll_back, "abort has undone nothing"
+    ),
+    "the old version is kept after the commit": Mutant(
+        P, "commit", locked(commit_and_keep), upgrade, "kept: expected 0, found 1"
+    ),
     "two own the upgrade": Mutant(P, "claim", locked(claim_of_what_is_owned), prepare_twice, "no such step"),
     "a closed plugin is upgraded": Mutant(P, "_refuse_closed", lambda _: None, close_and_upgrade, "no such step"),
     "the wrong phase": Mutant(P, "enter", locked(enter_another), upgrade, "phase: expected DRAINING, found SWAPPING"),
@@ -194,9 +205,9 @@ def test_a_defect_of_the_code_is_told(name: str, monkeypatch: pytest.MonkeyPatch
 
 # Events that cannot be --------------------------------------------------------------------------------------
 
-START = Seen("ACTIVE", 1, (7, 8), frozenset(), False, False, False, 0, 0, 0, 0)
+START = Seen("ACTIVE", 1, (7, 8), frozenset(), 0, False, False, False, 0, 0, 0, 0)
 CLAIMED = START._replace(phase="PREPARING_UPGRADE", owned=True, attempts=1)
-OVERLAPS = CLAIMED._replace(phase="SWAPPING")
+OVERLAPS = CLAIMED._replace(phase="SWAPPING", kept=1)
 PUBLISHED = OVERLAPS._replace(current=2, content=(9, 10), retired=frozenset({1}))
 DRAINING = PUBLISHED._replace(phase="DRAINING")
 A, B = 501, 502
@@ -252,7 +263,12 @@ def test_a_call_is_wrong_if_its_version_was_not(call: list[Event]) -> None:
 
 GATE = [
     *BEGUN[:2],
-    Event("begin", who=B, word="EXCLUSIVE", seen=CLAIMED._replace(phase="DRAINING", shut=True, retired=frozenset({1}))),
+    Event(
+        "begin",
+        who=B,
+        word="EXCLUSIVE",
+        seen=CLAIMED._replace(phase="DRAINING", shut=True, retired=frozenset({1}), kept=1),
+    ),
 ]
 ROLLED_BACK = START._replace(phase="ROLLED_BACK", owned=True, attempts=1, failures=1, retired=frozenset({2}))
 AGAIN = ROLLED_BACK._replace(phase="ACTIVE", owned=False)
@@ -268,7 +284,7 @@ TWO_GATES = [
         "begin",
         who=D,
         word="EXCLUSIVE",
-        seen=SECOND._replace(phase="DRAINING", shut=True, retired=frozenset({1, 2})),
+        seen=SECOND._replace(phase="DRAINING", shut=True, retired=frozenset({1, 2}), kept=1),
     ),
 ]
 

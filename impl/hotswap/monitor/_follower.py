@@ -32,7 +32,7 @@ from hotswap_spec.upgrade import Caller, Ref, State, Upgrader, Version
 LEVEL: Final = LEVELS["upgrade"]
 SAYS: Final = {row.name: row.says for row in LEVEL.rows}
 STORY_STEPS: Final = 30
-NOTHING_SEEN: Final = Seen("", 0, (0, 0), frozenset(), False, False, False, 0, 0, 0, 0)
+NOTHING_SEEN: Final = Seen("", 0, (0, 0), frozenset(), 0, False, False, False, 0, 0, 0, 0)
 
 
 class Divergence(Exception):
@@ -158,12 +158,14 @@ class Follower:
     def _differs(self, s: State, event: Event) -> str:
         """What the event saw that is not so in this state; empty if nothing."""
         seen = event.seen or NOTHING_SEEN
-        current = next((version for version, slot in self._slots.items() if slot == s.current.code), 0)
+        names = {slot: version for version, slot in self._slots.items()}
+        current = names.get(s.current.code, 0)
         expected = Seen(
             s.phase,
             current,
             self._contents.get(current, (0, 0)),  # S6: what it was offered with
             frozenset(version for version, slot in self._slots.items() if s.versions[slot].at == "retired"),
+            names.get(s.kept, 0),
             s.shut and not s.closed,  # once it is closed, a gate means nothing
             s.closed,
             s.owner() >= 0,

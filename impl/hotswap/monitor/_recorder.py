@@ -42,6 +42,8 @@ class Seen(NamedTuple):
     """Its code and its manifest, by identity."""
     retired: frozenset[int]
     """The ids of the versions that are retired, and not reclaimed."""
+    kept: int
+    """The id of the version that the attempt under way may still roll back to; 0: there is none."""
     shut: bool
     closed: bool
     owned: bool
@@ -146,6 +148,7 @@ class RecordedProtocol(HotReloadProtocol):
             current.id,
             content_of(current),
             frozenset([version.id for version in self._retired if version.live.value]),
+            self._kept.id if self._kept is not None else 0,
             self._shut_since is not None,
             self.closed.value,
             self._owner is not None,

@@ -26,6 +26,8 @@ def wrong_refusal(s: State, event: Event, i: int) -> str:
         return f"{event.what} was refused since nothing were prepared, and something is owned"
     if event.what == "begin" and event.came == Busy.__name__ and (not owned or s.may_begin(s.owner())):
         return "begin was refused as Busy, and nobody is in its way"
+    if event.what == "abort" and event.came == NOTHING and i >= 0 and s.upgraders[i].owns and s.undecided():
+        return "abort has undone nothing, and its attempt owns an upgrade that is not decided"
     return ""
 
 
