@@ -16,7 +16,7 @@ from hotswap._ports import Clock, Sync
 from hotswap._version import Version
 from hotswap.monitor import Divergence
 from hotswap.monitor._follower import Follower
-from hotswap.monitor._recorder import Event, RecordedProtocol, Seen, content_of
+from hotswap.monitor._recorder import Event, RecordedProtocol, content_of
 from interleaved import Workload
 
 TAKEN: Counter[str] = Counter()
@@ -26,22 +26,8 @@ TAKEN: Counter[str] = Counter()
 class _UnseenProtocol(RecordedProtocol):
     """Looks at what is there and not through the ports, which would make a step of each look."""
 
-    def look(self) -> Seen:
-        def now(port: Any) -> Any:
-            return port._value
-
-        book, current = now(self.book), now(self.current)
-        return Seen(
-            now(self.phase).name,
-            current.id,
-            content_of(current),
-            frozenset([version.id for version in self._retired if now(version.live)]),
-            self._kept.id if self._kept is not None else 0,
-            self._shut_since is not None,
-            now(self.closed),
-            self._owner is not None,
-            *(book.attempts, book.successful_upgrades, book.failed_upgrades, book.cancelled_upgrades),
-        )
+    def read(self, shared: Any) -> Any:
+        return shared._value
 
 
 class Following:

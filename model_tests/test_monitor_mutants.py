@@ -234,11 +234,11 @@ def followed(events: list[Event]) -> Divergence | None:
 @pytest.mark.parametrize(
     "call",
     [
-        [*BEGUN, Event("enter_call", version=1, began=0)],
-        [*HALF, Event("enter_call", version=1, began=3)],  # began before the publish, which was the fourth step
-        [*HALF, Event("enter_call", version=2, began=0)],
-        [*BEGUN, Event("enter_call", version=2, began=3), *HALF[3:]],  # tells of the publish before it is told
-        [*DRAINED, Event("enter_call", version=2, began=0)],
+        [*BEGUN, Event("admit", version=1, began=0)],
+        [*HALF, Event("admit", version=1, began=3)],  # began before the publish, which was the fourth step
+        [*HALF, Event("admit", version=2, began=0)],
+        [*BEGUN, Event("admit", version=2, began=3), *HALF[3:]],  # tells of the publish before it is told
+        [*DRAINED, Event("admit", version=2, began=0)],
     ],
 )
 def test_a_call_is_right_if_its_version_was_open_since_it_began(call: list[Event]) -> None:
@@ -248,11 +248,11 @@ def test_a_call_is_right_if_its_version_was_open_since_it_began(call: list[Event
 @pytest.mark.parametrize(
     "call",
     [
-        [*BEGUN, Event("enter_call", version=2, began=0)],  # never published
-        [*HALF, Event("enter_call", version=1, began=4)],  # began after the publish
-        [*DRAINED, Event("enter_call", version=1, began=0)],  # began early, and the drain did not wait for it
-        [*BEGUN, Event("enter_call", version=2, began=3), Event("cancel", "Busy", seen=OVERLAPS)],
-        [Event("enter_call", version=9, began=0)],
+        [*BEGUN, Event("admit", version=2, began=0)],  # never published
+        [*HALF, Event("admit", version=1, began=4)],  # began after the publish
+        [*DRAINED, Event("admit", version=1, began=0)],  # began early, and the drain did not wait for it
+        [*BEGUN, Event("admit", version=2, began=3), Event("cancel", "Busy", seen=OVERLAPS)],
+        [Event("admit", version=9, began=0)],
     ],
 )
 def test_a_call_is_wrong_if_its_version_was_not(call: list[Event]) -> None:
@@ -292,7 +292,7 @@ TWO_GATES = [
 @pytest.mark.parametrize(("began", "right"), [(0, True), (3, True), (4, True), (8, False)])
 def test_a_shut_gate_lets_in_who_waited_at_the_one_before(began: int, right: bool) -> None:
     """Who began at 4 can have been let in before the second gate was shut; who began at 8 came when it was."""
-    assert (followed([*TWO_GATES, Event("enter_call", version=1, began=began)]) is None) is right
+    assert (followed([*TWO_GATES, Event("admit", version=1, began=began)]) is None) is right
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,8 @@ class Checked:
 
     @classmethod
     def by(cls, monitor: Monitor) -> Self:
-        given_up = ("the monitor has given up",) if monitor.lost or monitor.unfollowed else ()
+        checked = monitor.flush() and not monitor.lost and not monitor.unfollowed
+        given_up = () if checked else ("the monitor has not checked everything",)
         return cls(monitor.steps, (*map(str, monitor.divergences), *given_up))
 
 

@@ -42,7 +42,6 @@ def run_demo(console: Console, samples: Sequence[Sample], settings: Settings) ->
         stage = Stage(settings.plugins, samples, settings.threads, settings.steady_s, monitor)
         with display_for(console, settings.script) as audience:
             acts = play(settings.script, stage, audience)
-        monitor.flush()
         report = Report.of(acts, Checked.by(monitor))
     show(console, report)
     return report

@@ -58,7 +58,7 @@ class Monitor:
         self.unfollowed: list[str] = []
         """Plugins that are not followed any more, since an exception (Ctrl-C, say) struck inside one of their steps."""
         self.lost = False
-        """It fell behind, and has given up."""
+        """It fell behind and has given up, or is closed: nothing more is recorded."""
         self.failure: BaseException | None = None
         """What went wrong in the monitor itself, if anything; it has given up then too."""
         self._thread = threading.Thread(target=self._check, name="hotswap-monitor", daemon=True)
@@ -84,13 +84,13 @@ class Monitor:
         return self._diverged.copy()
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until all that has happened so far is checked; False after `timeout` seconds.
+        """Wait until all that has happened so far is checked; False after `timeout` seconds, or if this has failed.
 
         Ask when no upgrade is under way: a call that told of a step which is not told yet counts as wrong.
         """
         done = threading.Event()
         self._events.put(done)
-        return done.wait(timeout)
+        return done.wait(timeout) and self.failure is None
 
     def close(self, timeout: float = 5.0) -> None:
         """Check what there is, and end. Plugins that go on are not followed any more."""
@@ -108,34 +108,37 @@ class Monitor:
     # -- the monitor's thread -------------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        try:
-            while self._check_one(self._events.get()):
-                if self._events.qsize() > self._backlog_max:
-                    self.lost = True
-        except BaseException as error:  # noqa: BLE001  the service must not notice
-            self.failure, self.lost = error, True
+        while (item := self._events.get()) is not None:
+            try:
+                self._check_one(item)
+            except BaseException as error:  # noqa: BLE001  the service must not notice
+                self.failure, self.lost = error, True
+            if self._events.qsize() > self._backlog_max:
+                self.lost = True
+            del item  # a plugin that is dropped must go, also while this waits
 
-    def _check_one(self, item: tuple[Follower, Event] | threading.Event | None) -> bool:
-        """False at the end. Nothing is kept in between: a plugin that is dropped must go."""
-        if item is None:
-            return False
+    def _check_one(self, item: tuple[Follower, Event] | threading.Event) -> None:
         if isinstance(item, threading.Event):
-            for follower in self._followers:
-                self._try(follower, follower.settle)
-            item.set()
-        else:
-            self._followers.add(item[0])
-            self._try(item[0], partial(item[0].follow, item[1]))
-        return True
+            try:
+                for follower in self._followers:
+                    self._try(follower, follower.settle)
+            finally:
+                item.set()
+        elif self.failure is None:
+            follower, event = item
+            self._followers.add(follower)
+            self._try(follower, partial(follower.follow, event))
 
-    def _try(self, follower: Follower, work: Callable[[], bool]) -> None:
+    def _try(self, follower: Follower, work: Callable[[], None]) -> None:
         if follower.over:
             return
+        steps = follower.steps
         try:
-            if work():
-                self.unfollowed.append(follower.plugin)
-            self.steps += 1
+            work()
         except Divergence as divergence:
             follower.over = True
             self._diverged.append(divergence)
             self._on_divergence(divergence)
+        else:
+            self.steps += follower.steps - steps
+            self.unfollowed += [follower.plugin] * follower.over

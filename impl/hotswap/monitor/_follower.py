@@ -31,6 +31,7 @@ from hotswap_spec.upgrade import Caller, Ref, State, Upgrader, Version
 
 LEVEL: Final = LEVELS["upgrade"]
 SAYS: Final = {row.name: row.says for row in LEVEL.rows}
+START: Final[State] = LEVEL.initial(callers=0, upgraders=1, versions=2, cancellers=1, closers=1)
 STORY_STEPS: Final = 30
 NOTHING_SEEN: Final = Seen("", 0, (0, 0), frozenset(), 0, False, False, False, 0, 0, 0, 0)
 
@@ -71,7 +72,7 @@ class Follower:
         self.over = False
         """It follows no more: the plugin has diverged, or an exception struck inside a step."""
         self.steps = 0
-        self._states: list[State] = [LEVEL.initial(callers=0, upgraders=1, versions=2, cancellers=1, closers=1)]
+        self._states = [START]
         self._slots = {first: 0}  # where a version is in the state, by its id
         self._contents = {first: content}  # its code and manifest
         self._upgraders: dict[int, int] = {}  # the same of attempts that have not ended
@@ -82,17 +83,16 @@ class Follower:
 
     # -- one event ---------------------------------------------------------------------------------------------
 
-    def follow(self, event: Event) -> bool:
-        """False; or True if the plugin cannot be followed any more."""
+    def follow(self, event: Event) -> None:
         if event.came == STRUCK:
             self.over = True
-            return True
+            return
         if event.what == "share_lease":
             raise self._diverged(event, "S3: one instance was given to two calls at once")
-        if event.what == "enter_call":
-            if not self._may_enter(event):
+        if event.what == "admit":
+            if not self._may_admit(event):
                 self._early.append(event)
-            return False
+            return
         before = self._states = self._placed(event)
         if event.what == "interrupt" and event.came == DONE:
             self._interrupted.add(event.version)
@@ -108,25 +108,19 @@ class Follower:
         self._end(event, right)
         early, self._early = self._early, []
         for call in early:
-            if not self._may_enter(call):
+            if not self._may_admit(call):
                 raise self._wrong_call(call)
-        return False
 
-    def settle(self) -> bool:
+    def settle(self) -> None:
         """Nothing is under way; so a call that seems to tell of a step to come was wrong."""
         if self._early:
             raise self._wrong_call(self._early[0])
-        return False
 
     def _placed(self, event: Event) -> list[State]:
         """Room for an attempt or a version that is new, and a caller for all that are inside the event's version."""
-        s = self._states[0]
-        callers = (
-            (Caller("inside", Ref(slot, slot)) if event.inside else None,)
-            if (slot := self._slots.get(event.version, -1)) >= 0
-            else ()
-        )
-        room: dict[str, Any] = {"callers": tuple(one for one in callers if one is not None)}
+        s, slot = self._states[0], self._slots.get(event.version, -1)
+        inside = (Caller("inside", Ref(slot, slot)),) if event.inside and slot >= 0 else ()
+        room: dict[str, Any] = {"callers": inside}
         if event.what in ("claim", "begin") and event.who not in self._upgraders:
             used = {*self._upgraders.values(), s.owner()}
             free = next((i for i in range(len(s.upgraders)) if i not in used), len(s.upgraders))
@@ -230,7 +224,7 @@ class Follower:
             self._moments = [one for one in self._moments if one.newcomer or one.held]
             self._moments.append(Moment(self.steps, newcomer, held, opened))
 
-    def _may_enter(self, call: Event) -> bool:
+    def _may_admit(self, call: Event) -> bool:
         """Whether the version that admitted the call did so at some moment since it began."""
         ends = [*(one.step for one in self._moments[1:]), self.steps + 1]
         return any(
@@ -251,4 +245,4 @@ def _renamed(s: State, recycled: int) -> State:
     """Who is done with gives its place to the next one of its kind."""
     over = tuple(Upgrader("idle") if one.at in ("idle", "done") and not one.owns else one for one in s.upgraders)
     versions = tuple(Version("fresh") if v == recycled else one for v, one in enumerate(s.versions))
-    return s._replace(upgraders=over, versions=versions, cancellers=LEVEL.initial(0, 1, 1, cancellers=1).cancellers)
+    return s._replace(upgraders=over, versions=versions, cancellers=START.cancellers)

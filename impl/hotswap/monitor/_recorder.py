@@ -19,15 +19,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from hotswap._errors import HotswapError
 from hotswap._locked import locked
-from hotswap._ports import Clock, Sync
+from hotswap._ports import Atomic, Clock, Sync
 from hotswap._protocol import HotReloadProtocol
 from hotswap._state import Cutover
 from hotswap._version import Attempt, Lease, Version
 
+T = TypeVar("T")
 DONE, NOTHING, STRUCK = "done", "nothing to do", "cut short"
 """What came of a step, if not the name of an error: it was made; it changed nothing; nobody knows (Ctrl-C struck)."""
 
@@ -57,7 +58,7 @@ class Event(NamedTuple):
     """A step, or the admission of a call."""
 
     what: str
-    """A method of `HotReloadProtocol`; `enter_call` for an admission, `share_lease` for a lease given twice."""
+    """A method of `HotReloadProtocol`; `admit` for an admission, `share_lease` for a lease given twice."""
     came: str = DONE
     who: int = 0
     """Which attempt; 0 if it was nobody's."""
@@ -96,8 +97,8 @@ class RecordedProtocol(HotReloadProtocol):
         self.steps = 0
         self.open_to: int = first.id
         """The version to which a newcomer is admitted since the latest step; 0 if to none."""
-        self.register: dict[int, tuple[int, int]] = {}
-        """The leases that are out: the id of the version, and how many steps there had been when the call began."""
+        self.register: dict[int, tuple[int]] = {}
+        """The leases that are out, by identity, each with the id of its version."""
         super().__init__(name, first, sync, clock)
         adopt(first)
 
@@ -119,11 +120,11 @@ class RecordedProtocol(HotReloadProtocol):
         return lease
 
     def _entered(self, lease: int, version: int, began: int) -> None:
-        mine = version, began
+        mine = (version,)  # a tuple of this call's own
         if self.register.setdefault(lease, mine) is not mine:
             self.note(Event("share_lease", version=version))
         if self.steps != began or self.open_to != version:
-            self.note(Event("enter_call", version=version, began=began))
+            self.note(Event("admit", version=version, began=began))
 
     def release(self, lease: Lease) -> None:
         self.register.pop(id(lease), None)
@@ -136,21 +137,24 @@ class RecordedProtocol(HotReloadProtocol):
     def tell(self, event: Event) -> None:
         """Under the lock, at the end of a step."""
         seen = self.look()
-        inside = len([1 for version, _ in self.register.copy().values() if version == event.version])
+        inside = len([1 for (version,) in self.register.copy().values() if version == event.version])
         self.note(event._replace(seen=seen, inside=inside))
         self.open_to = 0 if seen.shut or seen.closed else seen.current
         self.steps += 1  # after the change: a call that began before it began no earlier than it says
 
+    def read(self, shared: Atomic[T]) -> T:
+        return shared.value
+
     def look(self) -> Seen:
-        book, current = self.book.value, self.current.value
+        book, current = self.read(self.book), self.read(self.current)
         return Seen(
-            self.phase.value.name,
+            self.read(self.phase).name,
             current.id,
             content_of(current),
-            frozenset([version.id for version in self._retired if version.live.value]),
+            frozenset([version.id for version in self._retired if self.read(version.live)]),
             self._kept.id if self._kept is not None else 0,
             self._shut_since is not None,
-            self.closed.value,
+            self.read(self.closed),
             self._owner is not None,
             book.attempts,
             book.successful_upgrades,
