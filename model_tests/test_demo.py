@@ -40,7 +40,10 @@ from hotswap._demo._report import Report
 from hotswap._demo._run import PLUGINS
 from hotswap._demo._script import ANSWERS, SCRIPT, Act, ActRun, Step, StepRun
 from hotswap._errors import DeadlineExceeded, OutOfMemory
+from hotswap._locked import locked
+from hotswap._protocol import HotReloadProtocol
 from hotswap._runtime import CENSUS
+from hotswap.monitor import Monitor
 
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
 SAMPLES = [Sample.of(f"{size} bytes", bytes(range(256)) * (size // 256)) for size in (256, 4096, 65536)]
@@ -249,6 +252,24 @@ def test_a_step_that_ends_otherwise_fails_the_demo(monkeypatch: pytest.MonkeyPat
     report = play(step)
     assert any(words in line for line in report.problems)
     assert report.wrong == report.dropped == 0
+
+
+def test_a_step_that_is_not_as_specified_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that no call notices: a success that is counted twice."""
+    commit: Any = HotReloadProtocol.commit.__wrapped__  # type: ignore[attr-defined]
+
+    def twice(self: Any, *args: Any) -> None:
+        commit(self, *args)
+        self.book.value = replace(self.book.value, attempts=self.book.value.attempts + 1)
+
+    monkeypatch.setattr(HotReloadProtocol, "commit", locked(twice))
+    (problem,) = play(UP).problems
+    assert "left the specification: commit: attempts: expected 1, found 2" in problem
+
+
+def test_a_monitor_that_has_not_checked_everything_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Monitor, "flush", lambda *_: False)
+    assert play(UP).problems == ("the monitor has not checked everything",)
 
 
 def test_an_upgrade_that_changes_nothing_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:

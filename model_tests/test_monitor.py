@@ -155,7 +155,7 @@ def test_a_listener_that_fails_ends_the_monitor_and_nothing_else() -> None:
 
 
 def test_a_monitor_that_falls_behind_says_so_and_records_no_more() -> None:
-    world, slow = FakeWorld(), threading.Event()
+    world, other, slow = FakeWorld(), FakeWorld(), threading.Event()
     monitor = Monitor(lambda _: slow.wait(20.0), backlog_max=5)
     with world.plugin(monitor=monitor) as plugin:
         plugin._protocol.note(Event("share_lease"))  # type: ignore[attr-defined]
@@ -166,6 +166,10 @@ def test_a_monitor_that_falls_behind_says_so_and_records_no_more() -> None:
         eventually(lambda: monitor.lost)
         plugin.upgrade(world.module(5), manifest(5))
         assert monitor.flush()
+    with other.plugin(monitor=monitor) as plugin:
+        plugin.upgrade(other.module(2), manifest(2))
+        assert monitor.flush()
+        assert (monitor.steps, monitor.taken) == (0, {}), "of neither plugin anything was followed"
     monitor.close()
 
 
@@ -178,7 +182,6 @@ def test_a_step_that_ctrl_c_cuts_short_ends_the_following_and_no_divergence_is_t
     world = FakeWorld()
     with followed(world) as (plugin, monitor):
         with monkeypatch.context() as patch:
-            patch.setattr(HotReloadProtocol, "_busy", struck)
             patch.setattr(Core, "_retire", struck)
             with pytest.raises(KeyboardInterrupt):
                 plugin.upgrade(world.module(2), manifest(2))
@@ -203,7 +206,10 @@ def test_a_plugin_that_is_dropped_goes() -> None:
         plugin.upgrade(world.module(2), manifest(2))
         plugin.close()
         assert monitor.flush()
+        steps = monitor.steps
+        plugin.cancel_upgrade()  # so that what the monitor has looked at last is the plugin's
+        eventually(lambda: monitor.steps == steps + 1)
         assert len(monitor._followers) == 1
         del plugin
         gc.collect()  # versions and protocol know each other
-        assert len(monitor._followers) == 0
+        eventually(lambda: len(monitor._followers) == 0)
