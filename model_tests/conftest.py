@@ -1,8 +1,23 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from hypothesis import settings
 
 from worlds import FakeWorld, WasmWorld, World
+
+settings.register_profile("no time is asserted", deadline=None)
+settings.load_profile("no time is asserted")
+
+
+@pytest.fixture
+def watched_code() -> Iterator[None]:
+    """The scheduler sees the attributes of the production code."""
+    from scheduler._watch import watched  # here: greenlets are not for the tests that measure coverage
+
+    with watched(checked=False):
+        yield
 
 
 @pytest.fixture(params=[FakeWorld, WasmWorld], ids=["fake", "wasm"])

@@ -138,14 +138,20 @@ def test_a_hand_over_that_was_cut_short_is_finished_by_the_next() -> None:
     assert core.waiting == 0
 
 
+def a_held_call(core: HotReloadProtocol) -> Waiter:
+    """A call that has waited since the gate before."""
+    held = Waiter(THREADS.parker(), 20.0)
+    held.held = True
+    core._waiters.append(held)
+    return held
+
+
 def test_exclusive_leaves_leases_to_the_calls_that_were_held_before() -> None:
     """L3: at the second gate, the call held by the first one is served from the leases that come home."""
     core = a_core(1)
     lease = core.admit()
     assert lease is not None
-    held = Waiter(THREADS.parker(), 20.0)
-    held.held = True
-    core._waiters.append(held)
+    held = a_held_call(core)
     newcomer = Waiter(THREADS.parker(), 20.0)
     core._waiters.append(newcomer)
     _, old, _ = executing(core, Cutover.EXCLUSIVE)
@@ -178,9 +184,7 @@ def test_a_lease_that_comes_home_while_the_drain_gathers_goes_to_who_was_held_be
     core = a_core(1)
     lease = core.admit()
     assert lease is not None
-    held = Waiter(THREADS.parker(), 20.0)
-    held.held = True
-    core._waiters.append(held)
+    held = a_held_call(core)
     lease.version.free = _ComesHome(lease)
     _, old, _ = executing(core, Cutover.EXCLUSIVE)
     assert held.lease is lease
@@ -274,17 +278,12 @@ def test_a_replacement_that_comes_too_late_is_closed() -> None:
         eventually(lambda: world.runtime.created - world.runtime.closed == 2)
 
 
-def test_a_newcomer_does_not_pass_who_waits_when_the_version_changes() -> None:
-    core = a_core(1)
-    lease = core.admit()
-    waiting = Runner(core.queue, 20.0)
-    eventually(lambda: core.waiting == 1)
-    _, old, candidate = executing(core)
+def attention_at_publish(core: HotReloadProtocol, candidate: Version) -> list[bool]:
+    """Watches `current` from here on: whether the candidate asked for attention when it was made current."""
     seen: list[bool] = []
+    old = core.current.value
 
     class Watched:
-        """Stands for `current`: says whether the candidate could be entered when it was published."""
-
         @property
         def value(self) -> Version:
             return candidate if seen else old
@@ -294,6 +293,16 @@ def test_a_newcomer_does_not_pass_who_waits_when_the_version_changes() -> None:
             seen.append(version.attention.value)
 
     core.current = Watched()
+    return seen
+
+
+def test_a_newcomer_does_not_pass_who_waits_when_the_version_changes() -> None:
+    core = a_core(1)
+    lease = core.admit()
+    waiting = Runner(core.queue, 20.0)
+    eventually(lambda: core.waiting == 1)
+    _, old, candidate = executing(core)
+    seen = attention_at_publish(core, candidate)
     core.publish(old, candidate)
     assert seen == [True]
     assert isinstance(waiting.value(), Lease)

@@ -6,7 +6,6 @@ Any schedule is told step by step by `make replay CASE="..." SCHEDULE=...`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -17,7 +16,7 @@ from interleaved_workloads import CASES, MUTANTS
 from scheduler import CheckFailed, Found, LostWakeup, TaskFailed, explore, replay, shortest
 from scheduler._watch import watched
 
-pytestmark = pytest.mark.schedules
+pytestmark = [pytest.mark.schedules, pytest.mark.usefixtures("watched_code")]
 
 EXHAUSTIVE: Final = {
     "two calls": 16,
@@ -65,12 +64,6 @@ FOUND: Final[dict[str, tuple[type[Found], int]]] = {
 """What shows a mutant, and after how many preemptions."""
 
 NEEDS_THREE: Final = "the drain counts free leases instead of taking them"
-
-
-@pytest.fixture(autouse=True)
-def _watched() -> Iterator[None]:
-    with watched(checked=False):
-        yield
 
 
 @pytest.mark.parametrize("name", EXHAUSTIVE)

@@ -7,7 +7,6 @@ admission beside a step that it does not depend on, and whether that is right do
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
@@ -21,10 +20,9 @@ from interleaved_followed import followed
 from interleaved_workloads import CASES
 from monitored import NEVER_SEEN
 from scheduler import CheckFailed, explore
-from scheduler._watch import watched
 from test_interleavings import EXHAUSTIVE
 
-pytestmark = pytest.mark.schedules
+pytestmark = [pytest.mark.schedules, pytest.mark.usefixtures("watched_code")]
 
 QUICK: Final = [
     "call, close",
@@ -39,12 +37,6 @@ BOUNDED: Final = [
     *(name for name in CASES if name.startswith(("call, upgrade:", "endless call", "trap,"))),
 ]
 NOT_HERE: Final = NEVER_SEEN.keys() - {"strike", "find_closed"}
-
-
-@pytest.fixture(autouse=True)
-def _watched() -> Iterator[None]:
-    with watched(checked=False):
-        yield
 
 
 def test_every_step_is_one_of_the_specification_in_every_interleaving() -> None:

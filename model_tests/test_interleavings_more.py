@@ -5,7 +5,6 @@ What must hold at the end of each schedule is in `interleaved.py`, and for a man
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Final
@@ -20,7 +19,7 @@ from interleaved_more import MORE
 from scheduler import CheckFailed, explore, replay, shortest
 from scheduler._watch import watched
 
-pytestmark = pytest.mark.schedules
+pytestmark = [pytest.mark.schedules, pytest.mark.usefixtures("watched_code")]
 
 EXHAUSTIVE: Final = {
     "call, upgrade: garbage": 3,
@@ -79,12 +78,6 @@ OUTCOMES: Final[dict[str, set[Any]]] = {
         (("unregistered",), ("AlreadyRegistered",)),
     },
 }
-
-
-@pytest.fixture(autouse=True)
-def _watched() -> Iterator[None]:
-    with watched(checked=False):
-        yield
 
 
 @pytest.mark.parametrize("name", EXHAUSTIVE)

@@ -142,7 +142,7 @@ def agrees(history: Given) -> None:
     assert (found is None) == brute_force(0, history.upgrades, history.calls), found
 
 
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=2_000)
 @given(ANY)
 def test_the_checker_says_what_trying_every_order_says(history: Given) -> None:
     agrees(history)
@@ -150,20 +150,20 @@ def test_the_checker_says_what_trying_every_order_says(history: Given) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@settings(max_examples=20_000, deadline=None)
+@settings(max_examples=20_000)
 @given(ANY)
 def test_the_checker_says_what_trying_every_order_says_of_many_more(history: Given) -> None:
     agrees(history)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(right_history())
 def test_what_can_have_happened_is_right(history: Given) -> None:
     assert verdict(history) is None
     assert brute_force(0, history.upgrades, history.calls)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(ANY)
 def test_the_operations_that_are_named_contradict_each_other(history: Given) -> None:
     """Among themselves: no other call is needed to see it."""

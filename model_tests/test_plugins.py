@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 import wasmtime
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -208,7 +208,6 @@ def test_crc32_is_zlibs(plugin: Path, size: int) -> None:
         assert bare.call_bytes("crc32", data) == little_endian(zlib.crc32(data))
 
 
-@settings(deadline=None)
 @given(data=st.lists(st.binary(max_size=100), max_size=5))
 def test_crc32_of_one_instance_is_zlibs_call_after_call(data: list[bytes]) -> None:
     for plugin in GOOD:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
 from golden_races import BEGINS, FOLDER, RACES, Race, Step, schedule_of, text_of, told, words_of
 from interleaved_workloads import CASES
 from scheduler import replay
-from scheduler._watch import watched
 
-pytestmark = pytest.mark.schedules
+pytestmark = [pytest.mark.schedules, pytest.mark.usefixtures("watched_code")]
 
 FAMOUS = {
     "late_reader",
@@ -21,12 +19,6 @@ FAMOUS = {
     "rollback_beside_a_held_call",
     "unregister_beside_prepare",
 }
-
-
-@pytest.fixture(autouse=True)
-def _watched() -> Iterator[None]:
-    with watched(checked=False):
-        yield
 
 
 def schedule_in(text: str) -> str:

@@ -7,7 +7,6 @@ nothing that either step touches. Within a bound of preemptions all orders are l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -25,10 +24,9 @@ from refinement_steps import ADDED, ADMISSION, LEVEL, label
 from scheduler import Check, CheckFailed, Limits, Run, Verdict, explore, sample
 from scheduler._guides import Guide
 from scheduler._search import run_once
-from scheduler._watch import watched
 from test_interleavings import EXHAUSTIVE
 
-pytestmark = pytest.mark.schedules
+pytestmark = [pytest.mark.schedules, pytest.mark.usefixtures("watched_code")]
 
 ALL: Final = -1
 """In the place of a number of preemptions: no bound, with the reduction."""
@@ -82,12 +80,6 @@ HEAVY: Final = FOUR_TASKS | {
     "two calls, execute, exclusive, may time out",
 }
 """Left to the slow tests, but for no preemptions."""
-
-
-@pytest.fixture(autouse=True)
-def _watched() -> Iterator[None]:
-    with watched(checked=False):
-        yield
 
 
 def follow(case: Case, preemptions: int, refinement: Refinement) -> Verdict:

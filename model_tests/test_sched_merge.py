@@ -97,7 +97,7 @@ def compare(tasks: list[list[Act]]) -> None:
         assert replay(program, raced.failure.schedule, Limits()) == raced.failure
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(PROGRAMS)
 def test_any_program_has_the_same_outcomes_and_classes(tasks: list[list[Act]]) -> None:
     compare(tasks)
@@ -105,7 +105,7 @@ def test_any_program_has_the_same_outcomes_and_classes(tasks: list[list[Act]]) -
 
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=2_000)
 @given(PROGRAMS)
 def test_any_of_many_programs_has_the_same_outcomes_and_classes(tasks: list[list[Act]]) -> None:
     compare(tasks)

@@ -22,7 +22,6 @@ from stateful_mutants import MUTANTS, QUICK
 QUICKLY: Final = settings(
     max_examples=500,
     stateful_step_count=40,
-    deadline=None,
     print_blob=True,
     derandomize=True,
     database=None,

@@ -13,9 +13,9 @@ from hotswap import Cutover, HotReloadablePlugin, HotReloadManager, OnDrainTimeo
 from hotswap._ports import Ports
 from hotswap._runtime import WasmRuntime
 from hotswap._threads import THREADS
-from hotswap._version import Lease, Version, Waiter
+from hotswap._version import Lease, Waiter
 from hotswap.testing import FakeModule, FakeRuntime
-from test_core import Hand, a_core, executing
+from test_core import Hand, a_core, attention_at_publish, executing
 from worlds import FakeWorld, Runner, eventually, manifest, wat
 
 MODULE = FakeModule({"version": lambda: 1, "hold": lambda: 1})
@@ -75,21 +75,8 @@ def test_a_gate_stops_newcomers_also_when_leases_come_home() -> None:
 
 def test_a_newcomer_does_not_pass_who_was_held_when_exclusive_commits() -> None:
     core = a_core(1)
-    attempt, old, candidate = executing(core, Cutover.EXCLUSIVE)
-    seen: list[bool] = []
-
-    class Watched:
-        """Stands for `current`: says whether the candidate could be entered when it was published."""
-
-        @property
-        def value(self) -> Version:
-            return candidate if seen else old
-
-        @value.setter
-        def value(self, version: Version) -> None:
-            seen.append(version.attention.value)
-
-    core.current = Watched()
+    attempt, _, candidate = executing(core, Cutover.EXCLUSIVE)
+    seen = attention_at_publish(core, candidate)
     core.commit(attempt, 0)
     assert seen == [True]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 import pytest
@@ -12,10 +12,9 @@ import interleaved_workloads as some
 from interleaved import program
 from interleaved_workloads import CASES
 from scheduler import Limits, explore
-from scheduler._watch import watched
 from twin import Twin, TwinWorkload
 
-pytestmark = pytest.mark.schedules
+pytestmark = [pytest.mark.schedules, pytest.mark.usefixtures("watched_code")]
 
 PREPARED: Final = more.PREPARED
 EXCLUSIVE: Final = {**more.PREPARED, **more.EXCLUSIVE}
@@ -42,12 +41,6 @@ WITHIN: Final[dict[str, tuple[Callable[[Any], None], dict[str, Any]]]] = {
     "call, two upgrades": (more.call_two_upgrades, {}),
 }
 """Production within one preemption, the twin exhaustively: what production gives, the twin can give."""
-
-
-@pytest.fixture(autouse=True)
-def _watched() -> Iterator[None]:
-    with watched(checked=False):
-        yield
 
 
 def twins_outcomes(build: Callable[[Any], None], options: dict[str, Any], limits: Limits) -> set[Hashable]:

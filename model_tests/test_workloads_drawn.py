@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
@@ -13,9 +12,8 @@ from drawn import Act, Drawn, looked_at, told, workloads
 from interleaved_workloads import MUTANTS
 from scheduler import CheckFailed, Found, LostWakeup, replay
 from scheduler._story import parsed
-from scheduler._watch import watched
 
-pytestmark = pytest.mark.schedules
+pytestmark = [pytest.mark.schedules, pytest.mark.usefixtures("watched_code")]
 
 WORKLOADS: Final = 40
 RUNS_EACH: Final = 150
@@ -28,12 +26,6 @@ DERANDOMIZED: Final[dict[str, Any]] = {
     "deadline": None,
     "suppress_health_check": list(HealthCheck),
 }
-
-
-@pytest.fixture(autouse=True)
-def _watched() -> Iterator[None]:
-    with watched(checked=False):
-        yield
 
 
 def look_at(drawn: Drawn, runs_max: int, sampled: int) -> None:
