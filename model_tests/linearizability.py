@@ -61,7 +61,11 @@ Operation = Call | Upgrade
 
 
 class Contradiction(NamedTuple):
-    """Two or three operations of which not all can have happened."""
+    """Two or three operations of which not all can have happened.
+
+    That an upgrade which was rolled back had published before is taken from the calls on its candidate, which need not
+    be among those named.
+    """
 
     why: str
     operations: tuple[Operation, ...]
