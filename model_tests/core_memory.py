@@ -2,6 +2,12 @@
 
 The ports here are the scheduler's, with larger steps (`core_states.py` says why that is sound, and how it is checked),
 and each access is taken down in the memory of its run.
+
+*Names.* A thing is named when it is made, after the task that makes it and how many that one has made before; so its
+name does not depend on what others do meanwhile.
+
+*A replay* takes nothing down: the search keeps what had been seen at a state and gives it back when the replay has led
+there.
 """
 
 from __future__ import annotations
@@ -10,18 +16,23 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from types import MethodType
-from typing import Any, Final, Protocol, TypeVar
+from types import FunctionType, MethodType, TracebackType
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from hotswap import HotReloadStats
-from hotswap._version import Waiter
-from scheduler import Run, Unannounced
+from hotswap._version import Version, Waiter
+from scheduler import Run, Shared, Unannounced
 from scheduler import _ports as ports
+from scheduler._story import PORTS
 from scheduler._watch import WatchedList
 
 T = TypeVar("T")
+PORTS.add(__file__)
 SET_UP: Final = 999
 NAMES_EACH: Final = 100_000
+PLAIN: Final = frozenset({bool, int, float})
+
+Snapshot = tuple[dict[int, int], dict[int, Any]]
 
 
 class Place(Protocol):
@@ -34,7 +45,11 @@ class Place(Protocol):
 class Memory:
     """What tasks have seen, and what there is: of one run."""
 
-    here: Memory | None = None
+    here: ClassVar[Memory | None] = None
+    places: ClassVar[list[tuple[type, Place]]] = []
+    """The attributes that count, and whose they are."""
+    each_access: ClassVar[bool] = False
+    """Whether each access is a step of its own."""
 
     def __init__(self, run: Run) -> None:
         Memory.here = self
@@ -43,42 +58,64 @@ class Memory:
         """What a task that has ended came to; it counts as that."""
         self.more: Callable[[], Iterable[object]] = tuple
         """What else belongs to the state: marks of the program's own."""
+        self.at_append: Callable[[object], None] = _no_item
+        """Told what a bag gets, in the step in which it gets it."""
+        self.replays = False
+        self.joins_next = False
+        """The next access joins the step under way."""
         self._seen: dict[int, int] = {}
+        self._outer: dict[int, Any] = {}
+        """By task: what it had seen when it entered the functions it is in, innermost first."""
         self._names: dict[int, int] = {}
         self._keep: list[object] = []  # so that no identity is used twice
         self._born: dict[int, int] = {}
         self._objects: list[tuple[int, Any]] = []
-        self._places: dict[tuple[int, int], tuple[Any, Place]] = {}
+        self._places: list[tuple[int, Any, int, Place]] = []
         run.at_end.append(self._leave)
 
     def _leave(self) -> None:
+        """The run is over: nothing here points to anything that points back, so no garbage is left to look for."""
         Memory.here = None
+        for thing in self._keep:
+            if isinstance(thing, Version):
+                thing.live._value = False  # type: ignore[attr-defined]
+                thing.wake = _gone
+        for _, shared in self._objects:
+            if isinstance(shared, Bag):
+                shared._items.clear()
+        self.more, self.at_append = tuple, _no_item
+        self._keep.clear()
+        self._places.clear()
 
-    def _number(self) -> int:
-        """A name must not depend on what others make in the meantime, as the run's own numbers do."""
+    # -- names -------------------------------------------------------------------------------------------------
+
+    def made(self, thing: object) -> int:
+        """Name a thing that is made just now."""
         task = self.run.current.index if self.run.current is not None else SET_UP
-        self._born[task] = self._born.get(task, 0) + 1
-        return task * NAMES_EACH + self._born[task]
+        number = self._born[task] = self._born.get(task, 0) + 1
+        name = self._names[id(thing)] = task * NAMES_EACH + number
+        self._keep.append(thing)
+        for index, (owner, place) in enumerate(self.places):
+            if isinstance(thing, owner):
+                self._places.append((name, thing, index, place))
+        return name
 
     def add(self, shared: T) -> T:
-        self._objects.append((self.name(shared), shared))
+        self._objects.append((self.made(shared), shared))
         return shared
 
     def name(self, thing: object) -> int:
-        """The same for the same thing in every run: its maker, and which of what that one made it is."""
-        known = self._names.get(id(thing))
-        if known is None:
-            known = self._names[id(thing)] = self._number()
-            self._keep.append(thing)
-        return known
+        return self._names[id(thing)]
 
     def code(self, value: Any) -> int:
         """A number for a value, the same in every process."""
+        if value is None:
+            return -2
+        if type(value) in PLAIN:
+            return hash((1, value))
+        if (name := self._names.get(id(value))) is not None:
+            return hash((6, name))
         match value:
-            case None:
-                return -2
-            case bool() | int() | float():
-                return hash((1, value))
             case Enum():
                 return hash((2, list(type(value)).index(value)))
             case list() if type(value) is not WatchedList:  # what was gathered, or copied: in no order that matters
@@ -92,30 +129,52 @@ class Memory:
                 return hash((5, int.from_bytes(value.encode())))
             case MethodType():  # one is made anew whenever somebody looks
                 return hash((8, self.name(value.__self__), self.code(value.__name__)))
-        return hash((6, self.name(value)))
+            case BaseException():
+                return self.code(type(value).__name__)
+            case FunctionType():
+                return hash((9, self.code(value.__qualname__)))
+        raise TypeError(f"nobody has named {value!r} when it was made")
+
+    # -- what tasks have seen ----------------------------------------------------------------------------------
 
     def saw(self, value: object) -> None:
-        if self.run.current is not None and not self.run.over:
+        if not self.replays and self.run.current is not None and not self.run.over:
             task = self.run.current.index
             self._seen[task] = hash((self._seen.get(task, 0), self.code(value)))
 
     def holds_only(self, *values: object) -> None:
         """The task says that it has returned from everything, and goes on with these in hand and nothing else."""
-        if self.run.current is not None:
+        if not self.replays and self.run.current is not None:
             self._seen[self.run.current.index] = hash((-5, *map(self.code, values)))
 
-    def seen(self) -> int:
-        return self._seen.get(self.run.current.index, 0) if self.run.current is not None else 0
+    def enters(self) -> None:
+        """A function."""
+        if not self.replays and self.run.current is not None:
+            task = self.run.current.index
+            self._outer[task] = self._seen.get(task, 0), self._outer.get(task)
+
+    def returns(self, value: object) -> None:
+        """What a function saw on its way is gone when it returns, but for what it returns."""
+        if not self.replays and self.run.current is not None and not self.run.over:
+            task = self.run.current.index
+            before, self._outer[task] = self._outer[task]
+            self._seen[task] = hash((-5, before, self.code(value)))
 
     def stepped(self, choice: int) -> None:
         self._seen[choice // 3] = hash((self._seen.get(choice // 3, 0), -3, choice % 3))
 
-    def place(self, owner: Any, index: int, attribute: Place) -> None:
-        self._places.setdefault((self.name(owner), index), (owner, attribute))
+    def snapshot(self) -> Snapshot:
+        return self._seen.copy(), self._outer.copy()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """A replay has led to where this was taken."""
+        seen, outer = snapshot
+        self._seen, self._outer, self.replays = seen.copy(), outer.copy(), False
 
     def key(self) -> int:
-        """The state. All that is here has its name from whoever made it or saw it first."""
-        run, done, named = self.run, {task.index for task in self.run.tasks if task.done}, len(self._names)
+        """The state."""
+        run, done = self.run, {task.index for task in self.run.tasks if task.done}
+        assert not self.joins_next, "a step is cut in two"
         tasks = [
             self.code(self.results.get(task.index)) if task.done else self._seen.get(task.index, 0)
             for task in run.tasks
@@ -127,20 +186,46 @@ class Memory:
             if not (type(shared) is Parker and name // NAMES_EACH in done)
         ]
         places = [
-            hash((name, index, self.code(attribute.load(owner))))
-            for (name, index), (owner, attribute) in self._places.items()
+            hash((name, index, self.code(place.load(owner))))
+            for name, owner, index, place in self._places
             if not (type(owner) is Waiter and name // NAMES_EACH in done)
         ]
         left = run.timeouts, run.spurious, run.now
-        key = hash((*tasks, *left, *sorted(objects), *sorted(places), self.code(list(self.more()))))
-        assert len(self._names) == named, "a name that depends on when a state was looked at"
-        return key
+        return hash((*tasks, *left, *sorted(objects), *sorted(places), self.code(list(self.more()))))
+
+    # -- accesses ----------------------------------------------------------------------------------------------
+
+    def stops(self, shared: Shared, write: bool, what: str) -> None:
+        """Stop before an access, unless it joins the step under way."""
+        if self.joins_next:
+            self.joins_next = False
+        else:
+            self.run.announce(shared, write, what)
+
+    def did(self, shared: Shared, write: bool) -> None:
+        """The access happens: its footprint."""
+        self.run.joins(shared, write)
+
+
+def _no_item(item: object) -> None:
+    """Nobody wants to be told."""
+
+
+def _gone() -> None:
+    """Nobody waits for a version whose run is over."""
 
 
 def saw(value: T) -> T:
     if Memory.here is not None:
         Memory.here.saw(value)
     return value
+
+
+def access(shared: Shared, write: bool, what: str) -> None:
+    """An access to something that needs no more than that."""
+    if Memory.here is not None:
+        Memory.here.stops(shared, write, what)
+        Memory.here.did(shared, write)
 
 
 # Ports ------------------------------------------------------------------------------------------------------------
@@ -150,25 +235,55 @@ def is_locked(run: Run) -> bool:
     return run.current is None or run.over or run.held > 0
 
 
-class Lock(ports.Lock):
-    __slots__ = ()
+def _undisciplined(run: Run, what: str) -> None:
+    run.problem = Unannounced(f"{run.current.name if run.current else ''}: {what}")
+    raise run.problem
+
+
+class Lock(Shared):
+    """Its first access under it joins the acquire; the release joins what is before it."""
+
+    __slots__ = ("_bit", "_free", "_memory")
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__(memory.run, "lock")
+        self._memory, self._bit, self._free = memory, 1 << self.key, True
 
     def holds(self) -> object:
         return self._free
 
-    def __exit__(self, *_: object) -> None:
-        """No step: whatever this task did under the lock commutes with this."""
+    def _is_free(self) -> bool:
+        return self._free
+
+    def __enter__(self) -> bool:
         run = self.run
-        if run.current is not None and not run.over:
+        if run.announce(self, True, "acquires", self._is_free):
+            run.touch(self, True)
+        self._free = False
+        run.held |= self._bit
+        self._memory.joins_next = run.current is not None and not Memory.each_access
+        return True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        run = self.run
+        if Memory.each_access:
+            if run.announce(self, True, "releases"):
+                run.touch(self, True)
+        elif run.current is not None and not run.over:
             run.releases(self)
-            self._free = True
-            run.held &= ~self._bit
-        else:
-            super().__exit__(None, None, None)
+        self._memory.joins_next = False
+        self._free = True
+        run.held &= ~self._bit
 
 
 class Parker(ports.Parker):
-    __slots__ = ()
+    __slots__ = ("_memory",)
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__(memory.run)
+        self._memory = memory
 
     def holds(self) -> object:
         return self._permit
@@ -176,70 +291,96 @@ class Parker(ports.Parker):
     def park(self, timeout: float | None) -> bool:
         return saw(super().park(timeout))
 
+    def unpark(self) -> None:
+        """Joins what is before it if nobody can have looked at the permit in between."""
+        run = self.run
+        if not is_locked(run):
+            _undisciplined(run, "somebody is woken without the lock")
+        by_itself = run.limits.timeouts or run.limits.spurious or Memory.each_access
+        if not self._permit and not by_itself and run.current is not None:
+            self._memory.joins_next = False
+            run.joins(self, True, gives=True)
+            self._permit = True
+        else:
+            self._memory.stops(self, True, "unparks")
+            self._memory.did(self, not self._permit)
+            self._permit = True
 
-class Atomic(ports.Atomic[T]):
-    __slots__ = ("quiet",)
 
-    def __init__(self, run: Run, value: T) -> None:
-        super().__init__(run, value)
-        self.quiet = False
+class Atomic(Shared, Generic[T]):
+    __slots__ = ("_memory", "_value", "quiet")
+
+    def __init__(self, memory: Memory, value: T) -> None:
+        super().__init__(memory.run, "atomic")
+        self._memory, self._value, self.quiet = memory, value, False
 
     def holds(self) -> object:
         return self._value
 
     @property
     def value(self) -> T:
-        if not is_locked(self.run):
-            if self.quiet:
-                _undisciplined(self.run, "an atomic that was said to be read under the lock only is read without it")
-            self.run.announce(self, False, "reads")
-            self.run.touch(self, False)
+        if not (locked := is_locked(self.run)) and self.quiet:
+            _undisciplined(self.run, "an atomic that was said to be read under the lock only is read without it")
+        if not locked or Memory.each_access:
+            self._memory.stops(self, False, "reads")
+            self._memory.did(self, False)
         return saw(self._value)
 
     @value.setter
     def value(self, value: T) -> None:
         if not is_locked(self.run):
             _undisciplined(self.run, "an atomic changes without the lock")
-        if self.run.current is not None and not self.quiet and value is not self._value:
-            self.run.announce(self, True, "stores to")
-            self.run.touch(self, True)
+        if self.run.current is not None and (Memory.each_access or not (self.quiet or value is self._value)):
+            self._memory.stops(self, True, "stores to")
+            self._memory.did(self, value is not self._value)
         self._value = value
 
 
-def _undisciplined(run: Run, what: str) -> None:
-    run.problem = Unannounced(f"{run.current.name if run.current else ''}: {what}")
-    raise run.problem
-
-
-class Bag(ports.Bag[T]):
+class Bag(Shared, Generic[T]):
     """Gives back any item, says its contract; this one the one with the least name, so that order is no state."""
 
-    __slots__ = ()
+    __slots__ = ("_items", "_memory", "constant")
+
+    def __init__(self, memory: Memory, items: Iterable[T]) -> None:
+        super().__init__(memory.run, "bag")
+        self._memory, self._items, self.constant = memory, list(items), False
 
     def holds(self) -> object:
-        self._sort()
-        return self._items
+        return self._items  # in no order that matters
 
-    def _sort(self) -> None:
-        if Memory.here is not None:
-            self._items.sort(key=Memory.here.name, reverse=True)
+    def append(self, item: T, /) -> None:
+        if self.constant:
+            _undisciplined(self.run, "a bag changes that was said not to")
+        self._memory.stops(self, True, "appends to")
+        self._memory.did(self, True)
+        self._memory.at_append(item)
+        self._items.append(item)
 
     def pop(self) -> T:
-        try:
-            self._sort()
-            return saw(super().pop())
-        except IndexError:
+        self._memory.stops(self, True, "pops from")
+        self._memory.did(self, bool(self._items))
+        if not self._items:
             saw(-1)
-            raise
+            raise IndexError("pop from an empty bag")
+        item = min(self._items, key=self._memory.name)
+        self._items.remove(item)
+        return saw(item)
+
+    def remove(self, item: T, /) -> None:
+        self._memory.stops(self, True, "removes from")
+        self._memory.did(self, item in self._items)
+        self._items.remove(item)
 
     def copy(self) -> list[T]:
-        items = super().copy()
-        if Memory.here is not None:
-            items.sort(key=Memory.here.name)
-        return saw(items)
+        self._memory.stops(self, False, "copies")
+        self._memory.did(self, False)
+        return saw(sorted(self._items, key=self._memory.name))
 
     def __len__(self) -> int:
-        return saw(super().__len__())
+        if Memory.each_access or not self.constant:
+            self._memory.stops(self, False, "counts")
+            self._memory.did(self, False)
+        return saw(len(self._items))
 
 
 @dataclass
@@ -249,16 +390,29 @@ class StateSync:
     memory: Memory
 
     def lock(self) -> Lock:
-        return self.memory.add(Lock(self.memory.run))
+        return self.memory.add(Lock(self.memory))
 
     def parker(self) -> Parker:
-        return self.memory.add(Parker(self.memory.run))
+        return self.memory.add(Parker(self.memory))
 
     def atomic(self, value: T) -> Atomic[T]:
-        return self.memory.add(Atomic(self.memory.run, value))
+        return self.memory.add(Atomic(self.memory, value))
 
     def bag(self, items: Iterable[T]) -> Bag[T]:
-        return self.memory.add(Bag(self.memory.run, items))
+        return self.memory.add(Bag(self.memory, items))
 
     def spawn(self, work: Callable[[], None], name: str) -> None:
         raise NotImplementedError
+
+
+@dataclass
+class StateClock:
+    """Implements the port `Clock`."""
+
+    memory: Memory
+
+    def now(self) -> float:
+        run = self.memory.run
+        self.memory.stops(run.clock_object, False, "reads")
+        self.memory.did(run.clock_object, False)
+        return saw(run.now)

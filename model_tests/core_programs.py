@@ -20,11 +20,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from core_memory import Atomic, Memory, StateSync, saw
+from core_memory import Atomic, Bag, Memory, StateClock, StateSync, saw
 from hotswap import Cutover, HotswapError
 from hotswap._protocol import HotReloadProtocol
-from hotswap._version import Attempt, Version
-from scheduler import Program, Run, SchedulerClock, Shared
+from hotswap._version import Attempt, Lease, Version
+from scheduler import Program, Run, Shared
+from scheduler._task import Task
 from scheduler._watch import begin
 
 WAIT_S: Final = 5.0
@@ -41,7 +42,7 @@ class NoTime:
 class Inst:
     number: int
     shared: Shared
-    inside: bool = False
+    inside: Task | None = None
     closed: bool = False
     broken: bool = False
 
@@ -87,15 +88,18 @@ class _World:
         self.memory = Memory(run)
         begin(run)
         sync = StateSync(self.memory)
-        clock = SchedulerClock(run) if parties.timeouts else NoTime()
+        clock = StateClock(self.memory) if parties.timeouts else NoTime()
         first = Version(1, Code(), None, self._made(1), sync)  # type: ignore[arg-type]
         self.protocol = HotReloadProtocol("p", first, sync, clock)
+        self.memory.made(self.protocol)
+        self.memory.at_append = self._leaves
         first.live.value = True
         self.ends = Shared(run, "ends")
         prepared = Attempt()
         if parties.upgrades:
             self._prepare(prepared, parties.upgrades[0])
-            _quiet(self.protocol.phase, self.protocol.book, self.protocol.closed, first.live)
+        _quiet(self.protocol.phase, self.protocol.book, self.protocol.closed, first.live)
+        _constant(first.tombs)
         for index in range(parties.callers):
             self._task(f"caller {index}", self._call)
         for index, number in enumerate(parties.upgrades):
@@ -107,20 +111,15 @@ class _World:
         self.memory.more = lambda: [
             self.begun,
             self.newest,
-            *(10_000 * inst.number + 2 * inst.inside + inst.closed for inst in self.instances),
+            *(10_000 * inst.number + 2 * (inst.inside is not None) + inst.closed for inst in self.instances),
         ]
-        run.at_end.append(self._put_away)
 
     def _made(self, number: int) -> list[Inst]:
         made = [Inst(number, Shared(self.run, f"instance of {number}")) for _ in range(self.parties.instances)]
         for inst in made:
-            self.memory.name(inst)
+            self.memory.made(inst)
         self.instances += made
         return made
-
-    def _put_away(self) -> None:
-        for version in [*self.protocol._retired, self.protocol.current.value]:
-            version.live._value = False  # type: ignore[attr-defined]
 
     def _task(self, name: str, work: Callable[[], object]) -> None:
         index = len(self.run.tasks)
@@ -137,39 +136,47 @@ class _World:
     # -- the parties -----------------------------------------------------------------------------------------------
 
     def _call(self) -> int:
-        memory, task = self.memory, self.run.current
+        memory, run, task = self.memory, self.run, self.run.current
         assert task is not None
         index = task.index
-        self.run.announce(self.ends, True, "begins before", lambda: self.begun == index)
-        self.run.touch(self.ends, True)
+        run.announce(self.ends, True, "begins before", lambda: self.begun == index)
+        memory.did(self.ends, True)
         self.begun += 1
         newest = saw(self.newest)
         memory.holds_only("called", newest)
+        memory.joins_next = not Memory.each_access  # to have begun earlier promises less
         lease = self.protocol.admit() or self.protocol.queue(WAIT_S)
         assert lease is not None, "Overloaded"
         inst: Any = lease.instance
         memory.holds_only("inside", newest, lease)
         assert not inst.closed, "S3: went into a closed instance"
-        assert not inst.inside, "S3: went into an instance that somebody is in"
+        assert inst.inside is None, "S3: went into an instance that somebody is in"
         assert inst.number >= newest or self._may_roll_back, f"S2: runs on {inst.number}, and {newest} had served"
         if self.parties.cutover is Cutover.EXCLUSIVE:
             assert all(other.number == inst.number for other in self.instances if other.inside), "two versions run"
-        inst.inside = True
-        self.run.announce(inst.shared, True, "is inside")
-        self.run.touch(inst.shared, True)
-        inst.inside = False
+        run.joins(inst.shared, True)
+        inst.inside = task
         self.protocol.release(lease)
         memory.holds_only("released", inst.number)
         self._ended(inst.number)
         return int(inst.number)
+
+    def _leaves(self, item: object) -> None:
+        """In the step in which a lease goes home, and not before it, its holder is out."""
+        inst: Any = item.instance if isinstance(item, Lease) else None
+        if inst is not None and inst.inside is not None and inst.inside is self.run.current:
+            self.run.joins(inst.shared, True)
+            inst.inside = None
 
     @property
     def _may_roll_back(self) -> bool:
         return self.parties.timeouts or bool(self.parties.fails_at)
 
     def _ended(self, number: int) -> None:
-        self.run.announce(self.ends, True, "ends before")
-        self.run.touch(self.ends, number > self.newest)
+        """No step of its own: to have ended later promises less."""
+        if Memory.each_access:
+            self.run.announce(self.ends, True, "ends before")
+        self.run.joins(self.ends, number > self.newest)
         self.newest = max(self.newest, number)
 
     def _prepare(self, attempt: Attempt, number: int) -> None:
@@ -183,6 +190,7 @@ class _World:
             raise
         assert attempt.candidate is not None
         _quiet(attempt.candidate.live)
+        _constant(attempt.candidate.tombs)
 
     def _upgrade(self, prepared: Attempt | None, number: int) -> str:
         if prepared is None:
@@ -213,7 +221,7 @@ class _World:
         protocol.finish(attempt)
         self.memory.holds_only("finished", attempt)
         self._ended(number)
-        left = [inst for inst in self.instances if inst.number < number and inst.inside]
+        left = [inst for inst in self.instances if inst.number < number and inst.inside is not None]
         assert not left or self._may_roll_back, f"S2: the upgrade to {number} has returned, and an older version runs"
         return f"upgraded {number}"
 
@@ -228,7 +236,8 @@ class _World:
             self.protocol.forget(version)
 
     def _close_one(self, inst: Any) -> None:
-        assert not inst.inside, "S3: closed an instance that somebody is in"
+        assert inst.inside is None, "S3: closed an instance that somebody is in"
+        self.run.joins(inst.shared, True)
         inst.closed = True
 
     def _close(self) -> None:
@@ -260,3 +269,10 @@ def _quiet(*atomics: Any) -> None:
     for atomic in atomics:
         assert isinstance(atomic, Atomic)
         atomic.quiet = True
+
+
+def _constant(*bags: Any) -> None:
+    """Of empty bags: no instance is lost in these programs."""
+    for bag in bags:
+        assert isinstance(bag, Bag)
+        bag.constant = True

@@ -4,17 +4,26 @@ Schedules grow too fast for three callers: one caller and one upgrader have some
 300,000. Most of them meet again in the same states, so this search remembers states (a hash of each) and goes on from
 each once. What makes two states one:
 
-- what every task has seen of shared things, step by step, from its start on. Tasks do nothing but look, decide and
-  change, so a task that has seen the same stands at the same place with the same in hand. A task that has ended
-  counts by its result;
+- what every task has seen of shared things, step by step, since it last said what it goes on with. Tasks do nothing but
+  look, decide and change, so a task that has seen the same stands at the same place with the same in hand. What a
+  function has seen is gone when it returns, but for what it returns. A task that has ended counts by its result;
 - what every shared thing holds: locks, atomics, bags, parkers, and the attributes that `scheduler/_watch.py` lists.
 
-*Steps* are larger than the scheduler's (Lipton 1975). Under the lock a task stops only before an access that someone
-without the lock might not commute with: a change of an atomic, any access to a bag or a parker. It does not stop
-before it reads an atomic (atomics change under the lock only), before a store of what is there, nor before it gives
-the lock back. This discipline is checked: an atomic that changes without the lock is `Unannounced`, and so is an
-unlocked read of an atomic that was declared `quiet`, whose changes are no steps at all. What the scheduler itself
-would join to a step (`scheduler/_merge.py`) it does not join in this search; in `explore` it joins accesses to bags.
+*Steps* are larger than the scheduler's: one is made of accesses that can go before whatever others do meanwhile, one
+that cannot, and accesses that can go after it (Lipton 1975).
+
+- The first access under a lock joins the acquire: nobody can have touched the lock in between.
+- The release joins what is before it.
+- To read an atomic under the lock, to read an attribute under it, and to store what is there, is no step, since atomics
+  and attributes change under the lock only.
+- To wake somebody joins what is before it, if he has no permit yet: only who holds the lock gives permits, and he
+  cannot go on without one, as no wait ends by itself. (Where waits do, it is a step.)
+- To be inside begins with the pop of the lease and ends with its append. A call's beginning joins its first access and
+  its end its last: to have begun earlier or ended later promises less.
+
+That atomics change and parkers are woken under the lock only is checked: otherwise it is `Unannounced`. So is an
+unlocked read of an atomic that was declared `quiet`, whose changes are no steps at all, and a change of a bag that was
+declared `constant`. With `remembered(each_access=True)` each access is a step.
 
 *Sleep sets* go together with the memory of states when each state keeps what slept at every visit, and a visit at which
 less sleeps explores the difference (Godefroid 1996, chapter 5). They leave out steps, not states.
@@ -29,33 +38,40 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FunctionType
-from typing import Any
+from typing import Any, Final
 
-from core_memory import Memory, is_locked
+import pytest
+
+from core_memory import Memory, Place, Snapshot, access, is_locked
 from hotswap._core import Core
 from hotswap._lifecycle import Lifecycle
 from hotswap._protocol import HotReloadProtocol
-from hotswap._version import Version
-from scheduler import Limits, Program, Verdict
-from scheduler._guides import Did, Guide, Pruned
+from hotswap._version import Attempt, Lease, Version, Waiter
+from scheduler import Limits, Program, Verdict, _watch
+from scheduler._guides import CHOICE_SHIFT, Did, Guide, Pruned
+from scheduler._merge import Guarded
 from scheduler._reduction import Footprint, conflict
 from scheduler._search import search
+from scheduler._story import PORTS
 from scheduler._watch import CHECKED, WATCHED, WatchedList, watched
+
+PORTS.add(__file__)
+RUNS_BETWEEN_CAREFUL: Final = 50
+"""Runs in which nothing is replayed, and all that is seen must be what was seen before."""
 
 
 class _Seen:
     """Around an attribute of a production class: who looks at it has seen what it holds."""
 
-    def __init__(self, owner: type, name: str, index: int) -> None:
+    def __init__(self, owner: type, name: str) -> None:
         self._inner: Any = owner.__dict__.get(name)
-        self._name, self._index = name, index
+        self._name = name
 
     def __get__(self, owner: Any, kind: type) -> Any:
         if owner is None:
             return self
         value = owner.__dict__[self._name] if self._inner is None else self._inner.__get__(owner, kind)
-        if (memory := Memory.here) is not None:
-            memory.place(owner, self._index, self)
+        if (memory := Memory.here) is not None and not memory.replays:
             # An unlocked look at a list is a step of its own, and comes after this.
             memory.saw(-4 if type(value) is WatchedList and not is_locked(memory.run) else value)
         return value
@@ -65,8 +81,6 @@ class _Seen:
             owner.__dict__[self._name] = value
         else:
             self._inner.__set__(owner, value)
-        if Memory.here is not None:
-            Memory.here.place(owner, self._index, self)
 
     def load(self, owner: Any) -> Any:
         """Without being seen to look."""
@@ -80,15 +94,15 @@ def _returns(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def run(*args: Any, **kwargs: Any) -> Any:
         memory = Memory.here
-        if memory is None or memory.run.current is None:
+        if memory is None:
             return function(*args, **kwargs)
-        before = memory.seen()
+        memory.enters()
         try:
             value = function(*args, **kwargs)
         except BaseException as error:
-            memory.holds_only(before, type(error).__name__)
+            memory.returns(type(error).__name__)
             raise
-        memory.holds_only(before, value)
+        memory.returns(value)
         return value
 
     return run
@@ -102,30 +116,43 @@ def _in_place(owner: type, name: str) -> Any:
     return _returns(found)
 
 
+def _named(make: Callable[..., None]) -> Callable[..., None]:
+    """A constructor of things that have names."""
+
+    def init(self: object, *args: Any, **kwargs: Any) -> None:
+        if Memory.here is not None:
+            Memory.here.made(self)
+        make(self, *args, **kwargs)
+
+    return init
+
+
+def _access(shared: Guarded, write: bool) -> None:
+    """To an attribute that is read without the lock; reads under it are ordered by it."""
+    run = shared.run
+    if run.current is not None and (write or not run.held or Memory.each_access):
+        access(shared, write, "changes" if write else "reads")
+
+
 @contextmanager
-def remembered() -> Iterator[None]:
-    """Production classes are watched, and what is seen of them is remembered."""
-    with watched(checked=False):
-        kept = [(owner, name, owner.__dict__.get(name)) for owner, name in (*WATCHED, *CHECKED)]
-        methods = [
-            (owner, name, found)
-            for owner in (Core, Lifecycle, HotReloadProtocol, Version)
-            for name, found in owner.__dict__.items()
-            if isinstance(found, FunctionType | property) and not name.startswith("__")
-        ]
-        try:
-            for index, (owner, name, _) in enumerate(kept):
-                setattr(owner, name, _Seen(owner, name, index))
-            for owner, name, _ in methods:
-                setattr(owner, name, _in_place(owner, name))
-            kept += methods
-            yield
-        finally:
-            for owner, name, inner in kept:
-                if inner is None:
-                    delattr(owner, name)
-                else:
-                    setattr(owner, name, inner)
+def remembered(*, each_access: bool = False) -> Iterator[None]:
+    """Production classes are watched, and what is seen of them is remembered. `each_access` is a step of its own."""
+    with watched(checked=False), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_watch, "_access", _access)
+        places: list[tuple[type, Place]] = []
+        for owner, name in (*WATCHED, *CHECKED):
+            place = _Seen(owner, name)
+            places.append((owner, place))
+            patch.setattr(owner, name, place, raising=False)
+        patch.setattr(Memory, "places", places)
+        patch.setattr(Memory, "each_access", each_access)
+        for owner in (Core, Lifecycle, HotReloadProtocol, Version):
+            for name, found in list(owner.__dict__.items()):
+                if isinstance(found, FunctionType | property) and not name.startswith("__"):
+                    patch.setattr(owner, name, _in_place(owner, name))
+        for owner in (Version, Lease, Waiter, Attempt):
+            patch.setattr(owner, "__init__", _named(owner.__init__))
+        yield
 
 
 # The search -------------------------------------------------------------------------------------------------------
@@ -136,33 +163,51 @@ class _Node:
     enabled: list[int]
     sleep: dict[int, Footprint]
     left: list[int]
+    seen: Snapshot
     chosen: int = -1
     explored: dict[int, Footprint] = field(default_factory=dict)
 
 
 class States(Guide):
-    """Depth first, from each state once. No script: what a task sees on its way is taken down in every run."""
+    """Depth first, from each state once."""
 
     def __init__(self) -> None:
-        self.slept: dict[int, frozenset[int]] = {}
-        """What slept at every visit, by state."""
+        self.slept: dict[int, int] = {}
+        """What slept at every visit, by state; as bits."""
         self.steps = 0
         self._path: list[_Node] = []
-        self._depth = 0
+        self._made: list[int] = []
+        """The steps between the states of the path, as a script has them."""
+        self._depth = self._runs = 0
+
+    def script(self, careful: bool) -> list[int]:
+        self._runs += 1
+        if careful or not self._runs % RUNS_BETWEEN_CAREFUL or not self._path:
+            self._depth = 0
+            return []
+        self._depth = len(self._path) - 1
+        assert Memory.here is not None
+        Memory.here.replays = self._depth > 0
+        return self._made[: self._depth]
 
     def choose(self, enabled: list[int]) -> int:
+        memory = Memory.here
+        assert memory is not None
         if self._depth == len(self._path):
-            node = self._arrive(enabled)
+            node = self._arrive(memory, enabled)
             self._path.append(node)
             if not node.left:
                 raise Pruned
             node.chosen = node.left.pop()
         node = self._path[self._depth]
         assert node.enabled == enabled, "the same choices led elsewhere"
+        if memory.replays:
+            memory.restore(node.seen)
+        assert memory.snapshot() == node.seen, "the same choices led to something else being seen"
         self._depth += 1
         return node.chosen
 
-    def _arrive(self, enabled: list[int]) -> _Node:
+    def _arrive(self, memory: Memory, enabled: list[int]) -> _Node:
         sleep: dict[int, Footprint] = {}
         last = -1
         if self._path:
@@ -172,18 +217,17 @@ class States(Guide):
                 choice: what for choice, what in before.explored.items() if choice != before.chosen
             }
             sleep = {choice: what for choice, what in asleep.items() if choice // 3 != last and not conflict(what, did)}
-        assert Memory.here is not None
-        key = Memory.here.key()
+        key, now = memory.key(), sum(1 << choice for choice in sleep)
         slept = self.slept.get(key)
         if slept is None:
             left = [choice for choice in enabled if choice not in sleep]
-            self.slept[key] = frozenset(sleep)
+            self.slept[key] = now
         else:
-            left = [choice for choice in enabled if choice in slept and choice not in sleep]
-            self.slept[key] = slept & sleep.keys()
-            sleep = {choice: what for choice, what in sleep.items() if choice in slept}
+            left = [choice for choice in enabled if slept >> choice & 1 and choice not in sleep]
+            self.slept[key] = slept & now
+            sleep = {choice: what for choice, what in sleep.items() if slept >> choice & 1}
         left.sort(key=lambda choice: (choice == 3 * last, -choice))  # who ran last goes on first
-        return _Node(enabled.copy(), sleep, left)
+        return _Node(enabled.copy(), sleep, left, memory.snapshot())
 
     def made(self, did: Did) -> None:
         node = self._path[self._depth - 1]
@@ -191,6 +235,8 @@ class States(Guide):
         Memory.here.stepped(node.chosen)
         self.steps += node.chosen not in node.explored
         node.explored[node.chosen] = did.footprint
+        del self._made[self._depth - 1 :]
+        self._made.append(node.chosen << CHOICE_SHIFT | did.announced)
 
     def again(self) -> bool:
         self._depth = 0

@@ -137,6 +137,14 @@ class Run(Steps):
             for part in self._footprint:
                 self.races.reached(task.index, part >> 1, bool(part & 1))
 
+    def joins(self, shared: Shared, write: bool, *, gives: bool = False) -> None:
+        """As `touch`, for an access that may join the step under way. `gives`: it may end a wait for `shared`."""
+        if self._open and self._footprint is not None:
+            self._footprint += (shared.changed if write else shared.code,)
+            self._gives |= gives << shared.key
+        else:
+            self.touch(shared, write)
+
     def releases(self, lock: Shared) -> None:
         """A release that joins the step under way."""
         if self._open and self._footprint is not None:

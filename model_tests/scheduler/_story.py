@@ -55,10 +55,17 @@ class Line(NamedTuple):
         return match[1] if match else otherwise
 
 
+PORTS: Final[set[str]] = set()
+"""Files of other ports, whose lines say as little as the scheduler's own."""
+
+
 def where(skip: tuple[str, ...]) -> Line:
-    """The innermost line that is not in a folder of these names."""
+    """The innermost line that is neither in a folder of these names nor in one of `PORTS`."""
     frame = sys._getframe(1)
-    while Path(frame.f_code.co_filename).parent.name in skip and frame.f_back is not None:
+    while frame.f_back is not None:
+        file = frame.f_code.co_filename
+        if Path(file).parent.name not in skip and file not in PORTS:
+            break
         frame = frame.f_back
     return Line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
 
