@@ -14,6 +14,7 @@ import pytest
 
 from hotswap import OnDrainTimeout
 from hotswap_spec._explore import Exploration
+from hotswap_spec._fairness import leads_to
 from hotswap_spec._model import Level
 from interleaved import Case, Workload, case
 from interleaved_more import EXCLUSIVE, PREPARED
@@ -179,10 +180,10 @@ def test_every_step_refines_in_all_orders_with_two_preemptions(name: str) -> Non
 # No row is there for nothing ----------------------------------------------------------------------------------------
 
 
-def without(row_label: str) -> Level:
+def without(*labels: str) -> Level:
     level = replace(LEVEL)
-    level.__dict__["rows"] = [row for row in LEVEL.rows if label(row) != row_label]
-    assert len(level.rows) == len(LEVEL.rows) - 1
+    level.__dict__["rows"] = [row for row in LEVEL.rows if label(row) not in labels]
+    assert len(level.rows) == len(LEVEL.rows) - len(labels)
     return level
 
 
@@ -281,6 +282,21 @@ def test_with_the_steps_of_the_code_admission_keeps_all_that_is_safety(bounds: s
     assert explored.failure is None, explored.failure.story()
     assert {row.name for row in LEVEL.rows} == explored.done
     assert explored.seen == ADMISSION.sometimes.keys()
+
+
+FOR_NOTHING: Final = "caller stir", "operator stir", "lock look_too"
+"""Nobody waits for these, and nothing in the level ends them: who did nothing else would keep the lock for ever. In the
+code each has a cause that is used up: a permit that was left, or a step of another thread."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_with_the_steps_of_the_code_admission_keeps_what_it_promises_of_liveness() -> None:
+    """When what is for nothing has come to its end."""
+    level = without(*FOR_NOTHING)
+    failures = leads_to(level, level.initial(**level.bounds["live"][0]), level.leads_to)
+    assert [failure.story() for failure in failures] == []
+    assert len(level.leads_to) == 3
 
 
 # Defects --------------------------------------------------------------------------------------------------------------
