@@ -38,9 +38,11 @@ ROLLBACK, INTERRUPT, DETACH = OnDrainTimeout.ROLLBACK, OnDrainTimeout.INTERRUPT,
 @pytest.mark.timeout(600)
 def test_every_observable_is_as_specified() -> None:
     gc.collect()  # what other tests have left
-    created, closed = CENSUS.created, CENSUS.closed
+    created, alive = CENSUS.created, CENSUS.alive
     run_state_machine_as_test(PluginMachine, settings=QUICKLY)
-    assert CENSUS.created - created == CENSUS.closed - closed > 0, "S8: those that never came out of a prepare too"
+    assert CENSUS.created > created
+    # Not exactly: what other tests have left may be closed meanwhile. Each program has its own exact count besides.
+    assert CENSUS.alive <= alive, "S8: those that never came out of a prepare too"
 
 
 @pytest.mark.slow
