@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from hotswap import Cutover, OnDrainTimeout
 from interleaved import Workload
-from scheduler import Limits, Program, Run, Verdict, explore, sample
+from scheduler import Limits, Program, Run, Verdict, explore, pct, sample
 
 PARTIES_MAX: Final = 6
 BOUNDS: Final = 0, 1, 2
+DEPTH: Final = 3
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,17 @@ def workloads(draw: st.DrawFn, parties_max: int = PARTIES_MAX) -> Drawn:
 
 
 def looked_at(drawn: Drawn, runs_max: int, *, sampled: int = 0, bounds: tuple[int, ...] = BOUNDS) -> list[Verdict]:
-    """Every schedule with few preemptions, fewest first, and some others; ends with the first that shows a defect."""
+    """Every schedule with few preemptions, fewest first, and some others; ends with the first defect."""
     verdicts: list[Verdict] = []
     for bound in bounds:
         verdicts.append(explore(drawn.program, drawn.limits, preemptions=bound, runs_max=runs_max))
         if verdicts[-1].failure is not None:
             return verdicts
+    seed = len(drawn.acts)
     if sampled:
-        verdicts.append(sample(drawn.program, drawn.limits, runs=sampled, seed=len(drawn.acts)))
+        verdicts.append(sample(drawn.program, drawn.limits, runs=sampled // 2, seed=seed))
+    if sampled and verdicts[-1].failure is None:
+        verdicts.append(pct(drawn.program, drawn.limits, runs=sampled // 2, depth=DEPTH, seed=seed))
     return verdicts
 
 
