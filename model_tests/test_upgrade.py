@@ -10,7 +10,7 @@ import pytest
 
 import hotswap
 from hotswap import Cutover, HotReloadablePlugin, HotReloadState, OnDrainTimeout
-from hotswap._version import Version
+from hotswap._version import Attempt, Version
 from worlds import Runner, World, eventually, manifest
 
 CUTOVERS = pytest.mark.parametrize("cutover", list(Cutover), ids=lambda c: c.name)
@@ -585,6 +585,34 @@ def test_what_an_interrupt_broke_is_replaced_after_the_rollback(world: World) ->
         eventually(lambda: world.instances()[0] - world.instances()[1] == 2)
         world.gate.open.set()
         assert held.value() == 1
+
+
+def test_and_so_when_ctrl_c_comes_right_after_the_rollback(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with world.plugin(
+        cutover=Cutover.EXCLUSIVE, on_drain_timeout=OnDrainTimeout.INTERRUPT, drain_timeout=0.05
+    ) as plugin:
+        abort, struck = plugin._protocol.abort, list[bool]()
+
+        def struck_after(attempt: Attempt, reason: str) -> bool:
+            undone = abort(attempt, reason)
+            if not struck:
+                struck.append(undone)
+                raise KeyboardInterrupt
+            return undone
+
+        monkeypatch.setattr(plugin._protocol, "abort", struck_after)
+        held = Runner(plugin.call, "hold")
+        world.gate.await_entered()
+        stuck = Runner(plugin.call, "loop")
+        eventually(lambda: plugin.stats().in_flight == {1: 2})
+        with pytest.raises(KeyboardInterrupt):
+            plugin.upgrade(world.module(2), manifest(2))
+        with pytest.raises(hotswap.CallInterrupted):
+            stuck.value()
+        assert struck == [True]
+        world.gate.open.set()
+        assert held.value() == 1
+        eventually(lambda: world.instances()[0] - world.instances()[1] == 2)
 
 
 def _versions() -> int:

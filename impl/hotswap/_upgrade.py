@@ -175,10 +175,10 @@ class Upgrades:
     def _end(self, attempt: Attempt, failure: BaseException | None) -> None:
         """Roll back if it failed, reclaim, and let the next attempt begin."""
         try:
-            if failure is not None and attempt.old is not None and not attempt.decided:
-                if self._protocol.abort(attempt, type(failure).__name__):
+            if failure is not None and attempt.old is not None:
+                if not attempt.decided and self._protocol.abort(attempt, type(failure).__name__):
                     self._ports.trace("upgrade_rolled_back", plugin=self._protocol.name, failure=type(failure).__name__)
-                self.replace_instances()
+                self.replace_instances()  # decided or not: Ctrl-C may have come between the rollback and this
             self._tidy(attempt)
         finally:
             self._protocol.finish(attempt)
