@@ -6,6 +6,10 @@ and each access is taken down in the memory of its run.
 *Names.* A thing is named when it is made, after the task that makes it and how many that one has made before; so its
 name does not depend on what others do meanwhile.
 
+*Callers are alike.* A state in which two of them have changed places is the same state, so of all such the one with the
+least number stands for all (Emerson and Jha; with sleep sets too, which are kept under the names of that one). What
+depends on which caller is which has a number for each order of the callers.
+
 *A replay* takes nothing down: the search keeps what had been seen at a state and gives it back when the replay has led
 there.
 """
@@ -32,7 +36,24 @@ SET_UP: Final = 999
 NAMES_EACH: Final = 100_000
 PLAIN: Final = frozenset({bool, int, float})
 
-Snapshot = tuple[dict[int, int], dict[int, Any]]
+Code = int | tuple[int, ...]
+"""A number for a value, the same in every process; or one for each order of the callers, if it depends on that."""
+Snapshot = tuple[dict[int, Code], dict[int, Any]]
+
+
+def mixed(*parts: Code) -> Code:
+    """One for several."""
+    for part in parts:
+        if type(part) is not int:
+            break
+    else:
+        return hash(parts)
+    several = next(len(part) for part in parts if isinstance(part, tuple))
+    return tuple(hash(tuple(each(part, k) for part in parts)) for k in range(several))
+
+
+def each(part: Code, k: int) -> int:
+    return part if isinstance(part, int) else part[k]
 
 
 class Place(Protocol):
@@ -51,22 +72,28 @@ class Memory:
     each_access: ClassVar[bool] = False
     """Whether each access is a step of its own."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, orders: list[tuple[int, ...]]) -> None:
+        """The first tasks are callers, who begin in that order and are alike; `orders` are all orders of them."""
         Memory.here = self
         self.run = run
+        self.callers, self.orders = len(orders[0]), orders
+        self.begun = 0
+        """So many callers have begun."""
         self.results: dict[int, object] = {}
         """What a task that has ended came to; it counts as that."""
-        self.more: Callable[[], Iterable[object]] = tuple
+        self.more: Callable[[], list[object]] = list
         """What else belongs to the state: marks of the program's own."""
         self.at_append: Callable[[object], None] = _no_item
         """Told what a bag gets, in the step in which it gets it."""
         self.replays = False
         self.joins_next = False
         """The next access joins the step under way."""
-        self._seen: dict[int, int] = {}
+        self._seen: dict[int, Code] = {}
         self._outer: dict[int, Any] = {}
         """By task: what it had seen when it entered the functions it is in, innermost first."""
         self._names: dict[int, int] = {}
+        self._codes: dict[int, Code] = {}
+        """Of the names."""
         self._keep: list[object] = []  # so that no identity is used twice
         self._born: dict[int, int] = {}
         self._objects: list[tuple[int, Any]] = []
@@ -83,7 +110,7 @@ class Memory:
         for _, shared in self._objects:
             if isinstance(shared, Bag):
                 shared._items.clear()
-        self.more, self.at_append = tuple, _no_item
+        self.more, self.at_append = list, _no_item
         self._keep.clear()
         self._places.clear()
 
@@ -94,6 +121,10 @@ class Memory:
         task = self.run.current.index if self.run.current is not None else SET_UP
         number = self._born[task] = self._born.get(task, 0) + 1
         name = self._names[id(thing)] = task * NAMES_EACH + number
+        if task < self.callers:
+            self._codes[id(thing)] = tuple(hash((6, order[task] * NAMES_EACH + number)) for order in self.orders)
+        else:
+            self._codes[id(thing)] = hash((6, name))
         self._keep.append(thing)
         for index, (owner, place) in enumerate(self.places):
             if isinstance(thing, owner):
@@ -107,32 +138,34 @@ class Memory:
     def name(self, thing: object) -> int:
         return self._names[id(thing)]
 
-    def code(self, value: Any) -> int:
-        """A number for a value, the same in every process."""
+    def code(self, value: Any) -> Code:
         if value is None:
             return -2
         if type(value) in PLAIN:
             return hash((1, value))
-        if (name := self._names.get(id(value))) is not None:
-            return hash((6, name))
+        if (code := self._codes.get(id(value))) is not None:
+            return code
         match value:
             case Enum():
                 return hash((2, list(type(value)).index(value)))
             case list() if type(value) is not WatchedList:  # what was gathered, or copied: in no order that matters
-                return hash((7, *sorted(map(self.code, value))))
+                codes = [self.code(item) for item in value]
+                if all(type(code) is int for code in codes):
+                    return hash((7, *sorted(codes)))
+                return tuple(hash((7, *sorted(each(code, k) for code in codes))) for k in range(len(self.orders)))
             case list() | tuple() | deque():
-                return hash((3, *map(self.code, value)))
+                return mixed(3, *map(self.code, value))
             case HotReloadStats():
                 counts = value.attempts, value.successful_upgrades, value.failed_upgrades, value.cancelled_upgrades
                 return hash((4, *counts))
             case str():
                 return hash((5, int.from_bytes(value.encode())))
             case MethodType():  # one is made anew whenever somebody looks
-                return hash((8, self.name(value.__self__), self.code(value.__name__)))
+                return mixed(8, self._codes[id(value.__self__)], self.code(value.__name__))
             case BaseException():
                 return self.code(type(value).__name__)
             case FunctionType():
-                return hash((9, self.code(value.__qualname__)))
+                return mixed(9, self.code(value.__qualname__))
         raise TypeError(f"nobody has named {value!r} when it was made")
 
     # -- what tasks have seen ----------------------------------------------------------------------------------
@@ -140,12 +173,12 @@ class Memory:
     def saw(self, value: object) -> None:
         if not self.replays and self.run.current is not None and not self.run.over:
             task = self.run.current.index
-            self._seen[task] = hash((self._seen.get(task, 0), self.code(value)))
+            self._seen[task] = mixed(self._seen.get(task, 0), self.code(value))
 
     def holds_only(self, *values: object) -> None:
         """The task says that it has returned from everything, and goes on with these in hand and nothing else."""
         if not self.replays and self.run.current is not None:
-            self._seen[self.run.current.index] = hash((-5, *map(self.code, values)))
+            self._seen[self.run.current.index] = mixed(-5, *map(self.code, values))
 
     def enters(self) -> None:
         """A function."""
@@ -158,10 +191,10 @@ class Memory:
         if not self.replays and self.run.current is not None and not self.run.over:
             task = self.run.current.index
             before, self._outer[task] = self._outer[task]
-            self._seen[task] = hash((-5, before, self.code(value)))
+            self._seen[task] = mixed(-5, before, self.code(value))
 
     def stepped(self, choice: int) -> None:
-        self._seen[choice // 3] = hash((self._seen.get(choice // 3, 0), -3, choice % 3))
+        self._seen[choice // 3] = mixed(self._seen.get(choice // 3, 0), -3, choice % 3)
 
     def snapshot(self) -> Snapshot:
         return self._seen.copy(), self._outer.copy()
@@ -171,8 +204,8 @@ class Memory:
         seen, outer = snapshot
         self._seen, self._outer, self.replays = seen.copy(), outer.copy(), False
 
-    def key(self) -> int:
-        """The state."""
+    def keys(self) -> list[tuple[int, tuple[int, ...]]]:
+        """The state under each order of the callers who have begun, the present one first."""
         run, done = self.run, {task.index for task in self.run.tasks if task.done}
         assert not self.joins_next, "a step is cut in two"
         tasks = [
@@ -180,18 +213,28 @@ class Memory:
             for task in run.tasks
         ]
         # A parker or a waiter of a task that has ended is looked at by nobody any more.
-        objects = [
-            hash((name, self.code(shared.holds())))
+        parts = [
+            mixed(self._codes[id(shared)], self.code(shared.holds()))
             for name, shared in self._objects
             if not (type(shared) is Parker and name // NAMES_EACH in done)
         ]
-        places = [
-            hash((name, index, self.code(place.load(owner))))
+        parts += [
+            mixed(self._codes[id(owner)], index, self.code(place.load(owner)))
             for name, owner, index, place in self._places
             if not (type(owner) is Waiter and name // NAMES_EACH in done)
         ]
-        left = run.timeouts, run.spurious, run.now
-        return hash((*tasks, *left, *sorted(objects), *sorted(places), self.code(list(self.more()))))
+        parts += [run.timeouts, run.spurious, hash(run.now), self.code(self.more())]
+        shared_by_all = hash(tuple(sorted(part for part in parts if isinstance(part, int))))
+        others = [part for part in parts if isinstance(part, tuple)]
+        found: list[tuple[int, tuple[int, ...]]] = []
+        for k, order in enumerate(self.orders):
+            if any(order[i] != i for i in range(self.begun, self.callers)):
+                continue  # who has not begun is known by his turn
+            placed = [0] * len(tasks)
+            for i, seen in enumerate(tasks):
+                placed[order[i] if i < self.callers else i] = each(seen, k)
+            found.append((hash((shared_by_all, *placed, *sorted(other[k] for other in others))), order))
+        return found
 
     # -- accesses ----------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import permutations
 from typing import Any, Final
 
 from core_memory import Atomic, Bag, Memory, StateClock, StateSync, saw
@@ -80,12 +81,11 @@ class _World:
     run: Run
     parties: Parties
     instances: list[Inst] = field(default_factory=list)
-    begun: int = 0
     newest: int = 1
 
     def __post_init__(self) -> None:
         run, parties = self.run, self.parties
-        self.memory = Memory(run)
+        self.memory = Memory(run, list(permutations(range(parties.callers))))
         begin(run)
         sync = StateSync(self.memory)
         clock = StateClock(self.memory) if parties.timeouts else NoTime()
@@ -109,7 +109,7 @@ class _World:
         if parties.closer:
             self._task("closer", self._close)
         self.memory.more = lambda: [
-            self.begun,
+            self.memory.begun,
             self.newest,
             *(10_000 * inst.number + 2 * (inst.inside is not None) + inst.closed for inst in self.instances),
         ]
@@ -139,9 +139,9 @@ class _World:
         memory, run, task = self.memory, self.run, self.run.current
         assert task is not None
         index = task.index
-        run.announce(self.ends, True, "begins before", lambda: self.begun == index)
+        run.announce(self.ends, True, "begins before", lambda: memory.begun == index)
         memory.did(self.ends, True)
-        self.begun += 1
+        memory.begun += 1
         newest = saw(self.newest)
         memory.holds_only("called", newest)
         memory.joins_next = not Memory.each_access  # to have begun earlier promises less
@@ -261,7 +261,9 @@ class _World:
         kept = [version for version in (*serving, *open_) if version is not None]
         expected = {id(lease.instance) for version in kept for lease in version.free.copy()}
         assert {id(inst) for inst in self.instances if not inst.closed} == expected, "S8: created = closed + serving"
-        return tuple(self.memory.results.get(task.index) for task in self.run.tasks)
+        results = [self.memory.results.get(task.index) for task in self.run.tasks]
+        callers = self.parties.callers
+        return (*sorted(results[:callers], key=str), *results[callers:])
 
 
 def _quiet(*atomics: Any) -> None:

@@ -28,6 +28,8 @@ declared `constant`. With `remembered(each_access=True)` each access is a step.
 *Sleep sets* go together with the memory of states when each state keeps what slept at every visit, and a visit at which
 less sleeps explores the difference (Godefroid 1996, chapter 5). They leave out steps, not states.
 
+*Callers are alike*, so of the states that differ in who of them is where, one stands for all (`core_memory.py`).
+
 What must hold is looked at in states (two inside an instance, say), or by a step that says what it reads; the vector
 clocks of `scheduler/_races.py` know a path, not a state, and are of no use here.
 """
@@ -171,9 +173,13 @@ class _Node:
 class States(Guide):
     """Depth first, from each state once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, alike: bool = True) -> None:
+        self.alike = alike
+        """Whether a state with callers that have changed places is the same state."""
         self.slept: dict[int, int] = {}
         """What slept at every visit, by state; as bits."""
+        self.stand_for_all: set[int] = set()
+        """If they are not alike: the states that there were if they were."""
         self.steps = 0
         self._path: list[_Node] = []
         self._made: list[int] = []
@@ -217,15 +223,27 @@ class States(Guide):
                 choice: what for choice, what in before.explored.items() if choice != before.chosen
             }
             sleep = {choice: what for choice, what in asleep.items() if choice // 3 != last and not conflict(what, did)}
-        key, now = memory.key(), sum(1 << choice for choice in sleep)
+        keys = memory.keys()
+        if self.alike:
+            key, order = min(keys)
+        else:
+            key, order = keys[0]
+            self.stand_for_all.add(min(keys)[0])
+
+        def bit(choice: int) -> int:
+            """Under the name that the task has in the state that stands for this one."""
+            task, how = divmod(choice, 3)
+            return 1 << 3 * (order[task] if task < len(order) else task) + how
+
+        now = sum(map(bit, sleep))
         slept = self.slept.get(key)
         if slept is None:
             left = [choice for choice in enabled if choice not in sleep]
             self.slept[key] = now
         else:
-            left = [choice for choice in enabled if slept >> choice & 1 and choice not in sleep]
+            left = [choice for choice in enabled if slept & bit(choice) and choice not in sleep]
             self.slept[key] = slept & now
-            sleep = {choice: what for choice, what in sleep.items() if slept >> choice & 1}
+            sleep = {choice: what for choice, what in sleep.items() if slept & bit(choice)}
         left.sort(key=lambda choice: (choice == 3 * last, -choice))  # who ran last goes on first
         return _Node(enabled.copy(), sleep, left, memory.snapshot())
 
@@ -249,7 +267,7 @@ class States(Guide):
         return False
 
 
-def states(program: Program, limits: Limits | None = None, *, runs_max: int | None = None) -> tuple[Verdict, States]:
+def states(program: Program, limits: Limits | None = None, *, alike: bool = True) -> tuple[Verdict, States]:
     """The verdict, and the states that there are. `schedules` are the runs that came to an end, not all schedules."""
-    guide = States()
-    return search(program, guide, "exhaustive in states", limits or Limits(), runs_max), guide
+    guide = States(alike=alike)
+    return search(program, guide, "exhaustive in states", limits or Limits()), guide

@@ -105,6 +105,17 @@ def test_larger_steps_lead_to_what_single_accesses_lead_to(name: str) -> None:
     assert set(verdict.outcomes) == set(explored(parties, count).outcomes)
 
 
+@pytest.mark.parametrize("parties", [Parties(callers=2, upgrades=()), Parties(callers=2, timeouts=True)])
+def test_the_states_that_stand_for_all_are_those_and_no_others(parties: Parties) -> None:
+    """Found without knowing that callers are alike, and then put together."""
+    with remembered():
+        every, found = states(parties.program, limits(parties), alike=False)
+        verdict, alike = states(parties.program, limits(parties))
+    assert found.stand_for_all == alike.slept.keys()
+    assert len(alike.slept) < len(found.slept)
+    assert set(verdict.outcomes) == set(every.outcomes)
+
+
 @pytest.mark.parametrize(
     "name", ["caller, upgrader", "caller, upgrader, exclusive", "caller, upgrader that may time out"]
 )
