@@ -63,7 +63,7 @@ class Parties:
     canceller: bool = False
     closer: bool = False
     timeouts: bool = False
-    """Whether a drain may time out, which rolls back."""
+    """Whether one wait may time out: a drain, which rolls back, or a call's."""
     fails_at: str = ""
     """The step at which the first upgrade fails: begin, publish or commit."""
 
@@ -135,7 +135,7 @@ class _World:
 
     # -- the parties -----------------------------------------------------------------------------------------------
 
-    def _call(self) -> int:
+    def _call(self) -> int | str:
         memory, run, task = self.memory, self.run, self.run.current
         assert task is not None
         index = task.index
@@ -146,7 +146,9 @@ class _World:
         memory.holds_only("called", newest)
         memory.joins_next = not Memory.each_access  # to have begun earlier promises less
         lease = self.protocol.admit() or self.protocol.queue(WAIT_S)
-        assert lease is not None, "Overloaded"
+        if lease is None:
+            assert self.parties.timeouts, "Overloaded"
+            return "Overloaded"
         inst: Any = lease.instance
         memory.holds_only("inside", newest, lease)
         assert not inst.closed, "S3: went into a closed instance"

@@ -105,12 +105,22 @@ def test_larger_steps_lead_to_what_single_accesses_lead_to(name: str) -> None:
     assert set(verdict.outcomes) == set(explored(parties, count).outcomes)
 
 
-@pytest.mark.parametrize("parties", [Parties(callers=2, upgrades=()), Parties(callers=2, timeouts=True)])
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize(
+    "parties",
+    [
+        Parties(callers=2, upgrades=()),
+        Parties(callers=3, upgrades=()),
+        pytest.param(Parties(callers=2, timeouts=True), marks=pytest.mark.slow),
+    ],
+)
 def test_the_states_that_stand_for_all_are_those_and_no_others(parties: Parties) -> None:
     """Found without knowing that callers are alike, and then put together."""
     with remembered():
         every, found = states(parties.program, limits(parties), alike=False)
         verdict, alike = states(parties.program, limits(parties))
+    assert every.failure is None, str(every)
+    assert verdict.failure is None, str(verdict)
     assert found.stand_for_all == alike.slept.keys()
     assert len(alike.slept) < len(found.slept)
     assert set(verdict.outcomes) == set(every.outcomes)
