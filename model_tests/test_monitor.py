@@ -154,23 +154,45 @@ def test_a_listener_that_fails_ends_the_monitor_and_nothing_else() -> None:
     monitor.close()
 
 
-def test_a_monitor_that_falls_behind_says_so_and_records_no_more() -> None:
+def test_a_backlog_is_bounded_also_while_a_listener_holds_the_monitor_up(caplog: pytest.LogCaptureFixture) -> None:
     world, other, slow = FakeWorld(), FakeWorld(), threading.Event()
     monitor = Monitor(lambda _: slow.wait(20.0), backlog_max=5)
     with world.plugin(monitor=monitor) as plugin:
         plugin._protocol.note(Event("share_lease"))  # type: ignore[attr-defined]
-        for number in range(2, 5):
+        for number in range(2, 9):
             plugin.upgrade(world.module(number), manifest(number))
-        assert not monitor.lost
+            assert plugin.call("version") == number
+            assert monitor._events.qsize() <= 5
+        assert monitor.lost
         slow.set()
-        eventually(lambda: monitor.lost)
-        plugin.upgrade(world.module(5), manifest(5))
         assert monitor.flush()
     with other.plugin(monitor=monitor) as plugin:
         plugin.upgrade(other.module(2), manifest(2))
         assert monitor.flush()
         assert (monitor.steps, monitor.taken) == (0, {}), "of neither plugin anything was followed"
     monitor.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"], "it says so once"
+
+
+def test_what_is_lost_speaks_against_nobody() -> None:
+    """A call that tells of a publish is no divergence if the monitor was full when the publish was told."""
+    world, slow, told = FakeWorld(), threading.Event(), list[Divergence]()
+
+    def listen(divergence: Divergence) -> None:
+        told.append(divergence)
+        slow.wait(20.0)
+
+    monitor = Monitor(listen, backlog_max=1)
+    with FakeWorld().plugin(monitor=monitor) as other, world.plugin(monitor=monitor) as plugin:
+        other._protocol.note(Event("share_lease"))  # type: ignore[attr-defined]
+        eventually(lambda: bool(told))
+        plugin._protocol.note(Event("admit", version=2))  # type: ignore[attr-defined]
+        plugin.upgrade(world.module(2), manifest(2))
+        assert monitor.lost
+        slow.set()
+        assert monitor.flush()
+    monitor.close()
+    assert len(told) == 1
 
 
 def test_a_step_that_ctrl_c_cuts_short_ends_the_following_and_no_divergence_is_told(

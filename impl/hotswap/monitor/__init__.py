@@ -43,7 +43,7 @@ class Monitor:
     """Follows the plugins it is given to. Thread-safe. One serves a whole process; `close` it at the end.
 
     `on_divergence` is called once for each plugin that diverges, on the monitor's thread; what it raises is kept in
-    `failure`. If more than `backlog_max` events wait, it gives up: `lost` is True, and nothing more is recorded.
+    `failure`. If `backlog_max` events wait, and one more comes, it gives up: `lost` is True, and nothing more is recorded.
     """
 
     def __init__(self, on_divergence: Callable[[Divergence], object] = log, *, backlog_max: int = BACKLOG_MAX) -> None:
@@ -58,7 +58,8 @@ class Monitor:
         self.unfollowed: list[str] = []
         """Plugins that are not followed any more, since an exception (Ctrl-C, say) struck inside one of their steps."""
         self.lost = False
-        """It fell behind and has given up, or is closed: nothing more is recorded."""
+        """It fell behind and has given up, or is closed: nothing more is recorded, and nothing is followed any more."""
+        self._behind = False
         self.failure: BaseException | None = None
         """What went wrong in the monitor itself, if anything; it has given up then too."""
         self._thread = threading.Thread(target=self._check, name="hotswap-monitor", daemon=True)
@@ -71,8 +72,12 @@ class Monitor:
         follower = Follower(name, first.id, content_of(first), self.taken)
 
         def note(event: Event) -> None:
-            if not self.lost:
+            if self.lost:
+                return
+            if self._events.qsize() < self._backlog_max:
                 self._events.put((follower, event))
+            else:  # found here, since the checker may be held up by who listens to it
+                self._behind = self.lost = True
 
         return RecordedProtocol(name, first, sync, clock, note)
 
@@ -108,19 +113,21 @@ class Monitor:
     # -- the monitor's thread -------------------------------------------------------------------------------------
 
     def _check(self) -> None:
+        said = False
         while (item := self._events.get()) is not None:
             try:
                 self._check_one(item)
             except BaseException as error:  # noqa: BLE001  the service must not notice
                 self.failure, self.lost = error, True
-            if self._events.qsize() > self._backlog_max:
-                self.lost = True
+            if self._behind and not said:
+                said = True
+                _LOG.warning("fell behind by %d events: nothing is followed any more", self._backlog_max)
             del item  # a plugin that is dropped must go, also while this waits
 
     def _check_one(self, item: tuple[Follower, Event] | threading.Event) -> None:
         if isinstance(item, threading.Event):
             try:
-                for follower in self._followers:
+                for follower in self._followers if not self.lost else ():  # what a call told of may be lost
                     self._try(follower, follower.settle)
             finally:
                 item.set()
