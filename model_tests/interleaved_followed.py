@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hotswap._ports import Clock, Sync
+from hotswap._state import OnDrainTimeout
 from hotswap._version import Version
 from hotswap.monitor import Divergence
 from hotswap.monitor._follower import Follower
@@ -29,6 +30,11 @@ class _UnseenProtocol(RecordedProtocol):
     def read(self, shared: Any) -> Any:
         return shared._value
 
+    def now(self) -> float:
+        clock: Any = self._clock
+        time: float = clock._run.now
+        return time
+
 
 class Following:
     """Implements `Watches`: keeps what it is told, and follows it at the end of a run."""
@@ -36,9 +42,9 @@ class Following:
     def __init__(self) -> None:
         self._plugins: list[tuple[Follower, list[Event]]] = []
 
-    def protocol(self, name: str, first: Version, sync: Sync, clock: Clock) -> RecordedProtocol:
+    def protocol(self, name: str, first: Version, sync: Sync, clock: Clock, late: OnDrainTimeout) -> RecordedProtocol:
         events: list[Event] = []
-        self._plugins.append((Follower(name, first.id, content_of(first), TAKEN), events))
+        self._plugins.append((Follower(name, first.id, content_of(first), late.name, TAKEN), events))
         return _UnseenProtocol(name, first, sync, clock, events.append)
 
     def check(self) -> None:

@@ -15,7 +15,7 @@ from hotswap._core import Core
 from hotswap._locked import locked
 from hotswap._protocol import HotReloadProtocol
 from hotswap._version import Attempt, Version
-from hotswap.monitor._follower import LEVEL
+from hotswap.monitor._ways import LEVEL
 from interleaved_followed import followed
 from interleaved_workloads import CASES
 from monitored import NEVER_SEEN

@@ -14,8 +14,8 @@ from hotswap._core import Core
 from hotswap._lifecycle import Lifecycle
 from hotswap._protocol import HotReloadProtocol
 from hotswap.monitor import Divergence, Monitor
-from hotswap.monitor._follower import LEVEL
 from hotswap.monitor._recorder import Event, RecordedProtocol, Seen
+from hotswap.monitor._ways import LEVEL
 from monitored import EXCLUSIVE, NEVER_SEEN, OVERLAP, everything, followed, hold, stuck, the_divergence
 from worlds import FakeWorld, Runner, WasmWorld, World, eventually, manifest
 
@@ -36,13 +36,18 @@ def test_every_step_of_the_specification_is_taken_and_followed(world: World, mon
         world = type(world)()  # its gate is open for good at the end
         with followed(world, cutover=cutover) as (plugin, monitor):
             everything(plugin, world, exclusive=cutover is EXCLUSIVE)
-            stuck(plugin, world, 6, OnDrainTimeout.INTERRUPT)
-            if cutover is OVERLAP:
-                stuck(plugin, world, 7, OnDrainTimeout.DETACH)
-                hold(plugin, world)  # it does not heed an interrupt
-                stuck(plugin, world, 8, OnDrainTimeout.INTERRUPT)
-            plugin.drain_timeout = 0.0  # what is detached still loops
         taken += monitor.taken
+        world = type(world)()
+        with followed(world, cutover=cutover, on_drain_timeout=OnDrainTimeout.INTERRUPT) as (plugin, monitor):
+            stuck(plugin, world, 2)
+            if cutover is OVERLAP:
+                hold(plugin, world)  # it does not heed an interrupt
+                stuck(plugin, world, 3)
+        taken += monitor.taken
+    with followed(world, on_drain_timeout=OnDrainTimeout.DETACH) as (plugin, monitor):
+        stuck(plugin, world, 2)
+        plugin.drain_timeout = 0.0  # what is detached still loops
+    taken += monitor.taken
     assert {row.name for row in LEVEL.rows} - taken.keys() == NEVER_SEEN.keys()
 
 

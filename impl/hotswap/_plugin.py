@@ -7,6 +7,7 @@ import sys
 import traceback
 import warnings
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Self
 
@@ -68,7 +69,7 @@ class HotReloadablePlugin:
         try:
             fill(code, manifest, made)
             first = Version(1, code, manifest, made, ports.sync)
-            make = HotReloadProtocol if monitor is None else monitor.protocol
+            make = HotReloadProtocol if monitor is None else partial(monitor.protocol, late=self._on_drain_timeout)
             self._protocol = make(name, first, ports.sync, ports.clock)
             self._upgrades = Upgrades(self._protocol, ports)
         except BaseException:

@@ -21,6 +21,7 @@ from weakref import WeakSet
 
 from hotswap._ports import Clock, Sync
 from hotswap._protocol import HotReloadProtocol
+from hotswap._state import OnDrainTimeout
 from hotswap._version import Version
 from hotswap.monitor._follower import Divergence, Follower
 from hotswap.monitor._recorder import Event, RecordedProtocol, content_of
@@ -43,7 +44,7 @@ class Monitor:
     """Follows the plugins it is given to. Thread-safe. One serves a whole process; `close` it at the end.
 
     `on_divergence` is called once for each plugin that diverges, on the monitor's thread; what it raises is kept in
-    `failure`. If `backlog_max` events wait, and one more comes, it gives up: `lost` is True, and nothing more is recorded.
+    `failure`. If one more comes when `backlog_max` events wait, it gives up: `lost` is True, nothing more is recorded.
     """
 
     def __init__(self, on_divergence: Callable[[Divergence], object] = log, *, backlog_max: int = BACKLOG_MAX) -> None:
@@ -67,9 +68,9 @@ class Monitor:
 
     # -- what plugins call --------------------------------------------------------------------------------------
 
-    def protocol(self, name: str, first: Version, sync: Sync, clock: Clock) -> HotReloadProtocol:
+    def protocol(self, name: str, first: Version, sync: Sync, clock: Clock, late: OnDrainTimeout) -> HotReloadProtocol:
         """A protocol that is followed. Called by the plugin that is given this monitor."""
-        follower = Follower(name, first.id, content_of(first), self.taken)
+        follower = Follower(name, first.id, content_of(first), late.name, self.taken)
 
         def note(event: Event) -> None:
             if self.lost:
