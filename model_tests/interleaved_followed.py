@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hotswap._ports import Clock, Sync
+from hotswap._ports import Ports
 from hotswap._state import OnDrainTimeout
 from hotswap._version import Version
 from hotswap.monitor import Divergence
@@ -42,10 +42,10 @@ class Following:
     def __init__(self) -> None:
         self._plugins: list[tuple[Follower, list[Event]]] = []
 
-    def protocol(self, name: str, first: Version, sync: Sync, clock: Clock, late: OnDrainTimeout) -> RecordedProtocol:
+    def watch(self, name: str, first: Version, ports: Ports, late: OnDrainTimeout) -> tuple[RecordedProtocol, Ports]:
         events: list[Event] = []
         self._plugins.append((Follower(name, first.id, content_of(first), late.name, TAKEN), events))
-        return _UnseenProtocol(name, first, sync, clock, events.append)
+        return _UnseenProtocol.with_ports(name, first, ports, events.append)
 
     def check(self) -> None:
         for follower, events in self._plugins:

@@ -23,7 +23,6 @@ NEVER_SEEN = {
     "let_in": "the same",
     "turn_away": "the same",
     "end": "the same",
-    "return_closed": "a close returns without a step of the protocol",
     "recycle": "a renaming here",
 }
 """Steps of the upgrade level that `everything` does not take, and why."""

@@ -109,6 +109,11 @@ def begin_and_interrupt(self: Any, *args: Any) -> object:
     return versions
 
 
+def close_at_once(self: Any, drain_timeout: float) -> None:
+    self._protocol.close()
+    self._ports.trace("plugin_closed", plugin=self._protocol.name)
+
+
 def upgrade(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
     plugin.upgrade(world.module(2), manifest(2))
 
@@ -151,6 +156,15 @@ def upgrade_beside_a_loop(plugin: HotReloadablePlugin, world: FakeWorld) -> None
     upgrade(plugin, world)
     with pytest.raises(hotswap.CallInterrupted):
         call.value()
+
+
+def close_beside_a_call(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
+    call = hold(plugin, world)
+    closing = Runner(plugin.close)
+    eventually(lambda: plugin.state is hotswap.HotReloadState.CLOSED)
+    world.gate.open.set()
+    call.join()
+    closing.join()
 
 
 def close_and_upgrade(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
@@ -209,6 +223,9 @@ MUTANTS = {
     "the drain timeout is not waited for": Mutant(
         *(Lifecycle, "await_drain", overdue_at_once, upgrade_beside_a_loop, "no drain timeout has passed"),
         late=INTERRUPT,
+    ),
+    "close returns while a call runs": Mutant(
+        Upgrades, "close", close_at_once, close_beside_a_call, "return_closed: no such step is possible"
     ),
     "a version is reclaimed in flight": Mutant(
         Lifecycle, "reclaim", locked(reclaim_at_once), time_out, "reclaim: no such step is possible", late=DETACH
@@ -363,6 +380,7 @@ def test_a_shut_gate_lets_in_who_waited_at_the_one_before(began: int, right: boo
         ([*DRAINED, Event("reclaim", version=1, seen=DRAINING)], "no such step is possible"),
         ([*HALF, Event("overdue", version=1), Event("trap", version=1)], "S1: a call was interrupted"),
         ([Event("share_lease", version=1)], "S3: one instance"),
+        ([Event("return_closed")], "no such step is possible"),
     ],
 )
 def test_an_event_that_cannot_be_is_told(events: list[Event], says: str) -> None:

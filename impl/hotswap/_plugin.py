@@ -7,7 +7,6 @@ import sys
 import traceback
 import warnings
 from dataclasses import replace
-from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Self
 
@@ -69,8 +68,10 @@ class HotReloadablePlugin:
         try:
             fill(code, manifest, made)
             first = Version(1, code, manifest, made, ports.sync)
-            make = HotReloadProtocol if monitor is None else partial(monitor.protocol, late=self._on_drain_timeout)
-            self._protocol = make(name, first, ports.sync, ports.clock)
+            if monitor is None:
+                self._protocol = HotReloadProtocol(name, first, ports.sync, ports.clock)
+            else:
+                self._protocol, ports = monitor.watch(name, first, ports, self._on_drain_timeout)
             self._upgrades = Upgrades(self._protocol, ports)
         except BaseException:
             for instance in made:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Protocol
 from hotswap._errors import Busy, PluginClosed, UpgradeCancelled, WrongState
 from hotswap._lifecycle import Lifecycle
 from hotswap._locked import locked
-from hotswap._ports import Clock, Code, Instance, Sync
+from hotswap._ports import Clock, Code, Instance, Ports, Sync
 from hotswap._state import Cutover, HotReloadState, HotReloadStats, OnDrainTimeout
 from hotswap._version import Attempt, Version
 
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 class Watches(Protocol):
     """Who watches plugins makes their protocols; the one there is, is `hotswap.monitor.Monitor`."""
 
-    def protocol(self, name: str, first: Version, sync: Sync, clock: Clock, late: OnDrainTimeout) -> HotReloadProtocol:
-        """`late` is what the plugin was told to do on a drain timeout."""
+    def watch(self, name: str, first: Version, ports: Ports, late: OnDrainTimeout) -> tuple[HotReloadProtocol, Ports]:
+        """The protocol and the ports of a new plugin. `late` is what it was told to do on a drain timeout."""
 
 
 class HotReloadProtocol(Lifecycle):

@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from typing import Self
 from weakref import WeakSet
 
-from hotswap._ports import Clock, Sync
+from hotswap._ports import Ports
 from hotswap._protocol import HotReloadProtocol
 from hotswap._state import OnDrainTimeout
 from hotswap._version import Version
@@ -68,8 +68,8 @@ class Monitor:
 
     # -- what plugins call --------------------------------------------------------------------------------------
 
-    def protocol(self, name: str, first: Version, sync: Sync, clock: Clock, late: OnDrainTimeout) -> HotReloadProtocol:
-        """A protocol that is followed. Called by the plugin that is given this monitor."""
+    def watch(self, name: str, first: Version, ports: Ports, late: OnDrainTimeout) -> tuple[HotReloadProtocol, Ports]:
+        """A protocol that is followed, and ports to use with it. Called by the plugin that is given this monitor."""
         follower = Follower(name, first.id, content_of(first), late.name, self.taken)
 
         def note(event: Event) -> None:
@@ -80,7 +80,7 @@ class Monitor:
             else:  # found here, since the checker may be held up by who listens to it
                 self._behind = self.lost = True
 
-        return RecordedProtocol(name, first, sync, clock, note)
+        return RecordedProtocol.with_ports(name, first, ports, note)
 
     # -- what its owner calls -------------------------------------------------------------------------------------
 

@@ -214,4 +214,5 @@ def _renamed(s: State, recycled: int) -> State:
     """Who is done with gives its place to the next one of its kind."""
     over = tuple(Upgrader("idle") if one.at in ("idle", "done") and not one.owns else one for one in s.upgraders)
     versions = tuple(Version("fresh") if v == recycled else one for v, one in enumerate(s.versions))
-    return s._replace(upgraders=over, versions=versions, cancellers=START.cancellers)
+    closers = (s.closers[0]._replace(at="emptying"),) if s.closers[0].at == "closed" else s.closers  # others may wait
+    return s._replace(upgraders=over, versions=versions, cancellers=START.cancellers, closers=closers)

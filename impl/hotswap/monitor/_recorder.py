@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from hotswap._errors import CallInterrupted, HotswapError
 from hotswap._locked import locked
-from hotswap._ports import Atomic, Clock, Sync
+from hotswap._ports import Atomic, Clock, Ports, Sync
 from hotswap._protocol import HotReloadProtocol
 from hotswap._state import Cutover
 from hotswap._version import Attempt, Lease, Version
@@ -62,7 +63,7 @@ class Event(NamedTuple):
     """A method of `HotReloadProtocol`, or one of those that are no step of it:
 
     `overdue` if a drain timeout has passed, `admit` for an admission, `trap` for a call that was told that it is
-    interrupted, `share_lease` for a lease given twice.
+    interrupted, `share_lease` for a lease given twice, `return_closed` for a close that has returned.
     """
     came: str = DONE
     who: int = 0
@@ -106,6 +107,17 @@ class RecordedProtocol(HotReloadProtocol):
         """The leases that are out, by identity: the id of its version, and how many steps there were at the begin."""
         super().__init__(name, first, sync, clock)
         adopt(first)
+
+    @classmethod
+    def with_ports(cls, name: str, first: Version, ports: Ports, note: Callable[[Event], None]) -> tuple[Self, Ports]:
+        """With ports whose trace tells of a close that has returned: nothing else does."""
+
+        def trace(event: str, **facts: object) -> None:
+            if event == "plugin_closed":
+                note(Event("return_closed"))
+            ports.trace(event, **facts)
+
+        return cls(name, first, ports.sync, ports.clock, note), replace(ports, trace=trace)
 
     def admit(self) -> Lease | None:
         return self._watched(super().admit)

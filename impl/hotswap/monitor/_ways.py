@@ -87,6 +87,8 @@ def ways(s: State, event: Event, i: int, slot: int, policy: str) -> list[Way]:
             return [[upgrader(i, "find_closed")]]
         case "overdue", _ if event.word and s.closers[0].at == "emptying":
             return [[thread("closer", "interrupt_all")]]
+        case "return_closed", _:
+            return [[thread("closer", "return_closed")]]
         case "close", "done" if not s.closed:
             return [[thread("closer", "close"), *_learns(s, j)]]
         case "reclaim", _ if slot >= 0 and s.versions[slot].at != "reclaimed":
