@@ -21,7 +21,7 @@ NEVER_SEEN = {
     "admit": "calls are looked at one by one, and stand for all by one caller",
     "hold": "the same",
     "let_in": "the same",
-    "turn_away": "the same",
+    "turn_away": "a call that comes after a close: taken in a test of its own",
     "end": "the same",
     "recycle": "a renaming here",
 }

@@ -85,7 +85,11 @@ def test_a_close_beside_an_upgrade_is_followed(world: World) -> None:
         world.gate.open.set()
         call.join()
         close.join()
+        for _ in range(3):
+            with pytest.raises(hotswap.PluginClosed):
+                plugin.call("version")
     assert monitor.taken["find_closed"] == 1
+    assert monitor.taken["turn_away"] == 1, "one call stands for all"
 
 
 def test_an_exception_before_the_commit_is_followed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

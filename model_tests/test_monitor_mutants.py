@@ -114,6 +114,10 @@ def close_at_once(self: Any, drain_timeout: float) -> None:
     self._ports.trace("plugin_closed", plugin=self._protocol.name)
 
 
+def turn_away(self: Any, _: object) -> float:
+    raise hotswap.PluginClosed
+
+
 def upgrade(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
     plugin.upgrade(world.module(2), manifest(2))
 
@@ -156,6 +160,16 @@ def upgrade_beside_a_loop(plugin: HotReloadablePlugin, world: FakeWorld) -> None
     upgrade(plugin, world)
     with pytest.raises(hotswap.CallInterrupted):
         call.value()
+
+
+def three_calls(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
+    """One more than there are instances."""
+    for _ in range(plugin.manifest.resources.max_instances):
+        hold(plugin, world)
+    try:
+        plugin.call("version")
+    finally:
+        world.gate.open.set()
 
 
 def close_beside_a_call(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
@@ -226,6 +240,9 @@ MUTANTS = {
     ),
     "close returns while a call runs": Mutant(
         Upgrades, "close", close_at_once, close_beside_a_call, "return_closed: no such step is possible"
+    ),
+    "a call is turned away from an open plugin": Mutant(
+        Core, "_enqueue", locked(turn_away), three_calls, "turn_away: no such step is possible"
     ),
     "a version is reclaimed in flight": Mutant(
         Lifecycle, "reclaim", locked(reclaim_at_once), time_out, "reclaim: no such step is possible", late=DETACH
@@ -310,6 +327,7 @@ def followed(events: list[Event]) -> Divergence | None:
         [*HALF, Event("admit", version=1, began=3)],  # began before the publish, which was the fourth step
         [*HALF, Event("admit", version=2, began=0)],
         [*BEGUN, Event("admit", version=2, began=3), *HALF[3:]],  # tells of the publish before it is told
+        [*BEGUN, Event("admit", version=2, began=3), Event("overdue", version=1), *HALF[3:]],  # in between is no step
         [*DRAINED, Event("admit", version=2, began=0)],
     ],
 )

@@ -105,6 +105,8 @@ class Follower:
                 raise self._diverged(event, f"{event.what}: no drain timeout has passed")
             self._overdue = False
         self._end(event, after, told)
+        if event.seen is None:
+            return  # it was not told under the lock, so a step may be under way
         early, self._early = self._early, []
         for call in early:
             if not self._calls.may_admit(call, self.steps):
@@ -119,6 +121,7 @@ class Follower:
         """Room for an attempt or a version that is new, and a caller for all that are inside the event's version."""
         s, slot = self._state, self._slots.get(event.version, -1)
         inside = (Caller("inside", Ref(slot, slot)),) if event.inside and slot >= 0 else ()
+        inside = (Caller("held"),) if event.what == "turn_away" else inside
         room: dict[str, Any] = {"callers": inside}
         if event.what in ("claim", "begin") and event.who not in self._upgraders:
             used = {*self._upgraders.values(), s.owner()}

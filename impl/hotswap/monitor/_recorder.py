@@ -23,7 +23,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, Self, TypeVar
 
-from hotswap._errors import CallInterrupted, HotswapError
+from hotswap._errors import CallInterrupted, HotswapError, PluginClosed
 from hotswap._locked import locked
 from hotswap._ports import Atomic, Clock, Ports, Sync
 from hotswap._protocol import HotReloadProtocol
@@ -63,7 +63,8 @@ class Event(NamedTuple):
     """A method of `HotReloadProtocol`, or one of those that are no step of it:
 
     `overdue` if a drain timeout has passed, `admit` for an admission, `trap` for a call that was told that it is
-    interrupted, `share_lease` for a lease given twice, `return_closed` for a close that has returned.
+    interrupted, `turn_away` for one that was told that the plugin is closed, `share_lease` for a lease given twice,
+    `return_closed` for a close that has returned.
     """
     came: str = DONE
     who: int = 0
@@ -105,6 +106,7 @@ class RecordedProtocol(HotReloadProtocol):
         """The version to which a newcomer is admitted since the latest step; 0 if to none."""
         self.register: dict[int, tuple[int, int]] = {}
         """The leases that are out, by identity: the id of its version, and how many steps there were at the begin."""
+        self._turned_away = False
         super().__init__(name, first, sync, clock)
         adopt(first)
 
@@ -123,7 +125,13 @@ class RecordedProtocol(HotReloadProtocol):
         return self._watched(super().admit)
 
     def queue(self, queue_timeout: float) -> Lease | None:
-        return self._watched(partial(super().queue, queue_timeout))
+        try:
+            return self._watched(partial(super().queue, queue_timeout))
+        except PluginClosed:
+            if not self._turned_away:  # what is closed stays closed, so one stands for all
+                self._turned_away = True
+                self.note(Event("turn_away"))
+            raise
 
     def _watched(self, checkout: Callable[[], Lease | None]) -> Lease | None:
         began, lease = self.steps, None

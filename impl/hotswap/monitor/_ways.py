@@ -87,6 +87,8 @@ def ways(s: State, event: Event, i: int, slot: int, policy: str) -> list[Way]:
             return [[upgrader(i, "find_closed")]]
         case "overdue", _ if event.word and s.closers[0].at == "emptying":
             return [[thread("closer", "interrupt_all")]]
+        case "turn_away", _:
+            return [[thread("caller", "turn_away")]]
         case "return_closed", _:
             return [[thread("closer", "return_closed")]]
         case "close", "done" if not s.closed:
@@ -114,5 +116,5 @@ def upgrader(i: int, *steps: str) -> Step:
 
 
 def thread(who: str, step: str) -> Step:
-    """Cancellers and closers do their one step at once, so one of each is enough."""
+    """Cancellers and closers do their one step at once, so one of each is enough; and of the calls one is looked at."""
     return who, 0, frozenset({step})
