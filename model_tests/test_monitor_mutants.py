@@ -118,6 +118,11 @@ def turn_away(self: Any, _: object) -> float:
     raise hotswap.PluginClosed
 
 
+def revive_what_is_retired(self: Any, version: Version, instance: Any) -> bool:
+    version.free.append(Lease(version, instance))
+    return True
+
+
 def upgrade(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
     plugin.upgrade(world.module(2), manifest(2))
 
@@ -170,6 +175,12 @@ def three_calls(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
         plugin.call("version")
     finally:
         world.gate.open.set()
+
+
+def close_and_revive(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
+    version = plugin._protocol.current.value
+    plugin.close()
+    plugin._protocol.revive(version, version.code.instantiate(probe=False))
 
 
 def close_beside_a_call(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
@@ -243,6 +254,9 @@ MUTANTS = {
     ),
     "a call is turned away from an open plugin": Mutant(
         Core, "_enqueue", locked(turn_away), three_calls, "turn_away: no such step is possible"
+    ),
+    "an instance is made for a version that is gone": Mutant(
+        Lifecycle, "revive", locked(revive_what_is_retired), close_and_revive, "revive: no such step is possible"
     ),
     "a version is reclaimed in flight": Mutant(
         Lifecycle, "reclaim", locked(reclaim_at_once), time_out, "reclaim: no such step is possible", late=DETACH

@@ -85,6 +85,8 @@ def ways(s: State, event: Event, i: int, slot: int, policy: str) -> list[Way]:
             return [[upgrader(i, "finish")], [upgrader(i, "let_be"), upgrader(i, "finish")]]
         case "finish", _ if i >= 0 and s.closed and at != "idle":
             return [[upgrader(i, "find_closed")]]
+        case "revive", _ if slot < 0 or s.versions[slot].at != "live":  # what is retired serves nobody any more
+            return []
         case "overdue", _ if event.word and s.closers[0].at == "emptying":
             return [[thread("closer", "interrupt_all")]]
         case "turn_away", _:
