@@ -13,6 +13,7 @@ from hotswap import Cutover, HotReloadablePlugin, HotReloadManager, OnDrainTimeo
 from hotswap._core import Core
 from hotswap._lifecycle import Lifecycle
 from hotswap._protocol import HotReloadProtocol
+from hotswap._version import Version
 from hotswap.monitor import Divergence, Monitor
 from hotswap.monitor._recorder import Event, RecordedProtocol, Seen
 from hotswap.monitor._ways import LEVEL
@@ -204,20 +205,25 @@ def test_what_is_lost_speaks_against_nobody() -> None:
     assert len(told) == 1
 
 
-def test_a_step_that_ctrl_c_cuts_short_ends_the_following_and_no_divergence_is_told(
+def test_a_plugin_is_followed_again_when_it_is_at_rest_after_a_step_that_ctrl_c_cut_short(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def struck(*_: object) -> None:
-        raise KeyboardInterrupt
+    strikes, retire = [KeyboardInterrupt, KeyboardInterrupt], Core._retire
+
+    def struck(self: Core, version: Version) -> None:
+        if strikes:
+            raise strikes.pop()
+        retire(self, version)
 
     world = FakeWorld()
     with followed(world) as (plugin, monitor):
-        with monkeypatch.context() as patch:
-            patch.setattr(Core, "_retire", struck)
-            with pytest.raises(KeyboardInterrupt):
-                plugin.upgrade(world.module(2), manifest(2))
+        monkeypatch.setattr(Core, "_retire", struck)
+        with pytest.raises(KeyboardInterrupt):
+            plugin.upgrade(world.module(2), manifest(2))
+        plugin.upgrade(world.module(3), manifest(3))
         assert monitor.flush()
-        assert monitor.unfollowed == ["p"]
+        assert monitor.unfollowed == ["p"], "it is told once, though the abort was cut short too"
+        assert monitor.taken["publish"] == 1, "that of the second upgrade"
 
 
 def test_a_lease_that_is_lost_is_struck_off() -> None:

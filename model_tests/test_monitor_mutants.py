@@ -19,7 +19,7 @@ from hotswap._upgrade import Policy, Upgrades
 from hotswap._version import Attempt, Lease, Version
 from hotswap.monitor import Divergence, Monitor
 from hotswap.monitor._follower import Follower
-from hotswap.monitor._recorder import Event, Seen
+from hotswap.monitor._recorder import STRUCK, Event, Seen
 from monitored import EXCLUSIVE, OVERLAP, hold, the_divergence
 from worlds import FakeWorld, Runner, eventually, manifest
 
@@ -167,6 +167,11 @@ def upgrade_beside_a_loop(plugin: HotReloadablePlugin, world: FakeWorld) -> None
         call.value()
 
 
+def time_out_beside_a_loop(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
+    plugin.drain_timeout = 0.0
+    upgrade_beside_a_loop(plugin, world)
+
+
 def three_calls(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
     """One more than there are instances."""
     for _ in range(plugin.manifest.resources.max_instances):
@@ -233,10 +238,10 @@ MUTANTS = {
         *(Upgrades, "_overdue", told(DETACH), time_out, "calls on a version are not interrupted"), late=INTERRUPT
     ),
     "it interrupts, and was told to detach": Mutant(
-        *(Upgrades, "_overdue", told(INTERRUPT), upgrade_beside_a_loop, "had not decided to"), OVERLAP, DETACH
+        *(Upgrades, "_overdue", told(INTERRUPT), time_out_beside_a_loop, "had not decided to"), OVERLAP, DETACH
     ),
     "it interrupts, and was told to roll back": Mutant(
-        *(Upgrades, "_overdue", told(INTERRUPT), upgrade_beside_a_loop, "phase: expected ROLLED_BACK"), EXCLUSIVE
+        *(Upgrades, "_overdue", told(INTERRUPT), time_out_beside_a_loop, "phase: expected ROLLED_BACK"), EXCLUSIVE
     ),
     "it rolls back, and was told to interrupt": Mutant(
         *(Upgrades, "_overdue", told(ROLLBACK), time_out, "phase: expected UPGRADE_COMPLETE, found ROLLED_BACK"),
@@ -325,9 +330,11 @@ DRAINED = [*HALF, Event("_drained", version=1, seen=DRAINING)]
 
 def followed(events: list[Event]) -> Divergence | None:
     follower = Follower("p", 1, START.content, "ROLLBACK", Counter())
+    steps = 0
     try:
         for event in events:
-            follower.follow(event)
+            follower.follow(event._replace(began=event.began if event.seen is None else steps))
+            steps += event.seen is not None
         follower.settle()
     except Divergence as divergence:
         return divergence
@@ -400,6 +407,45 @@ def test_a_shut_gate_lets_in_who_waited_at_the_one_before(began: int, right: boo
     assert (followed([*TWO_GATES, Event("admit", version=1, began=began)]) is None) is right
 
 
+AT_REST = PUBLISHED._replace(phase="ACTIVE", owned=False, kept=0, successes=1)
+GAP = [*BEGUN, Event("publish", STRUCK), *HALF[4:], Event("finish", who=B, seen=AT_REST)]
+
+
+@pytest.mark.parametrize(
+    ("call", "right"),
+    [
+        (Event("admit", version=1, began=4), True),
+        (Event("admit", version=1, began=5), False),
+        (Event("admit", version=2, began=5), True),
+        (Event("trap", version=1, began=5), True),  # perhaps it was decided in the gap
+        (Event("trap", version=2, began=4), True),
+        (Event("trap", version=2, began=5), False),
+    ],
+)
+def test_after_a_gap_calls_are_judged_that_began_when_it_was_over(call: Event, right: bool) -> None:
+    assert (followed([*GAP, call]) is None) is right
+
+
+@pytest.mark.parametrize("early", [Event("admit", version=9), Event("trap", version=1), HALF[3], DRAINED[-1]])
+def test_in_a_gap_nothing_is_judged(early: Event) -> None:
+    assert followed([*GAP[:4], early, *GAP[4:]]) is None
+
+
+@pytest.mark.parametrize(
+    "not_yet",
+    [
+        AT_REST._replace(owned=True),
+        AT_REST._replace(shut=True),
+        AT_REST._replace(kept=1),
+        AT_REST._replace(retired=frozenset({1, 2})),
+        AT_REST._replace(phase="UPGRADE_COMPLETE"),
+        AT_REST._replace(phase="CLOSED", closed=True),
+    ],
+)
+def test_a_gap_is_not_over_before_the_plugin_is_at_rest(not_yet: Seen) -> None:
+    assert followed([*GAP[:4], Event("confirm", seen=not_yet), Event("publish", seen=PUBLISHED)]) is None
+
+
 @pytest.mark.parametrize(
     ("events", "says"),
     [
@@ -412,6 +458,7 @@ def test_a_shut_gate_lets_in_who_waited_at_the_one_before(began: int, right: boo
         ([*DRAINED, Event("reclaim", version=1, seen=DRAINING)], "no such step is possible"),
         ([*HALF, Event("overdue", version=1), Event("trap", version=1)], "S1: a call was interrupted"),
         ([Event("share_lease", version=1)], "S3: one instance"),
+        ([*GAP, Event("reclaim", version=1, seen=AT_REST)], "retired: expected"),
         ([Event("return_closed")], "no such step is possible"),
     ],
 )

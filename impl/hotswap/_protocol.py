@@ -235,3 +235,8 @@ class HotReloadProtocol(Lifecycle):
     def _busy(self) -> Busy:
         phase = self.phase.value.name
         return Busy(f"plugin {self.name!r} is {phase}: another attempt owns the upgrade; wait for it, or cancel it")
+
+
+def unwatched(name: str, first: Version, ports: Ports, _: OnDrainTimeout) -> tuple[HotReloadProtocol, Ports]:
+    """The protocol of a plugin that nobody watches."""
+    return HotReloadProtocol(name, first, ports.sync, ports.clock), ports

@@ -57,7 +57,10 @@ class Monitor:
         self.taken: Counter[str] = Counter()
         """How often each step of the specification was taken, by the name it has there."""
         self.unfollowed: list[str] = []
-        """Plugins that are not followed any more, since an exception (Ctrl-C, say) struck inside one of their steps."""
+        """Plugins in which an exception (Ctrl-C, say) struck inside a step, each time that it did.
+
+        It is followed again from the next step that leaves it at rest: ACTIVE, with no upgrade under way.
+        """
         self.lost = False
         """It fell behind and has given up, or is closed: nothing more is recorded, and nothing is followed any more."""
         self._behind = False
@@ -140,7 +143,7 @@ class Monitor:
     def _try(self, follower: Follower, work: Callable[[], None]) -> None:
         if follower.over:
             return
-        steps = follower.steps
+        steps, lost = follower.steps, follower.lost
         try:
             work()
         except Divergence as divergence:
@@ -149,4 +152,4 @@ class Monitor:
             self._on_divergence(divergence)
         else:
             self.steps += follower.steps - steps
-            self.unfollowed += [follower.plugin] * follower.over
+            self.unfollowed += [follower.plugin] * (follower.lost and not lost)

@@ -28,10 +28,11 @@ class Moment(NamedTuple):
 
 
 class Calls:
-    """One plugin's, from when `first` serves. Versions are named by their ids."""
+    """One plugin's, from step `since` on, when `first` serves. Versions are named by their ids."""
 
-    def __init__(self, first: int) -> None:
-        self._moments = [Moment(0, first, first, -1)]
+    def __init__(self, first: int, since: int = 0) -> None:
+        self._since = since  # calls that began before are right whatever they say
+        self._moments = [Moment(since, first, first, -1)]
         self._stopped: dict[int, int] = {}  # the latest step after which calls inside that version were interrupted
 
     def remember(self, s: State, step: int, names: Mapping[int, int]) -> None:
@@ -59,7 +60,7 @@ class Calls:
     def may_admit(self, call: Event, step: int) -> bool:
         """Whether the version that admitted the call did so at some moment since it began, up to that step."""
         ends = [*(one.step for one in self._moments[1:]), step + 1]
-        return any(
+        return call.began < self._since or any(
             call.began < end
             and (one.newcomer == call.version or (one.held == call.version and call.began < one.opened))
             for one, end in zip(self._moments, ends, strict=True)
@@ -67,4 +68,4 @@ class Calls:
 
     def may_trap(self, call: Event) -> bool:
         """Whether the calls inside its version were interrupted at some moment since it began."""
-        return self._stopped.get(call.version, -1) >= call.began
+        return call.began < self._since or self._stopped.get(call.version, -1) >= call.began

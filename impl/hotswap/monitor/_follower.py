@@ -12,6 +12,9 @@ with what the event saw. If it cannot, the plugin has diverged.
 done with gives its place to the next one, which is a renaming. Calls inside a version are one caller: the
 specification asks whether anybody is inside, never how many, and its callers are interchangeable.
 
+*Gaps*: when an exception (Ctrl-C) has cut a step short, nothing is judged until a step leaves the plugin at rest. There
+the follower begins anew, and calls that began before are right whatever they say.
+
 *Calls* are intervals (`_calls.py`). One may tell of a step before that step is told; so a call that seems wrong is
 looked at again after the next step.
 """
@@ -57,8 +60,11 @@ class Follower:
         self.taken = taken
         """How often each step of the specification was taken."""
         self.over = False
-        """It follows no more: the plugin has diverged, or an exception struck inside a step."""
+        """It follows no more: the plugin has diverged."""
+        self.lost = False
+        """Nobody knows where the plugin is: an exception struck inside a step, and it was not seen at rest since."""
         self.steps = 0
+        self._number = 0  # of steps that were made, followed or not
         self._state = START
         self._slots = {first: 0}  # where a version is in the state, by its id
         self._contents = {first: content}  # its code and manifest
@@ -71,13 +77,13 @@ class Follower:
     # -- one event ---------------------------------------------------------------------------------------------
 
     def follow(self, event: Event) -> None:
-        if event.came == STRUCK:
-            self.over = True
-            return
         if event.what == "share_lease":
             raise self._diverged(event, "S3: one instance was given to two calls at once")
+        if self.lost or event.came == STRUCK:
+            self._find(event)
+            return
         if event.what == "admit":
-            if not self._calls.may_admit(event, self.steps):
+            if not self._calls.may_admit(event, self._number):
                 self._early.append(event)
             return
         if event.what == "trap":
@@ -109,8 +115,26 @@ class Follower:
             return  # it was not told under the lock, so a step may be under way
         early, self._early = self._early, []
         for call in early:
-            if not self._calls.may_admit(call, self.steps):
+            if not self._calls.may_admit(call, self._number):
                 raise self._wrong_call(call)
+
+    def _find(self, event: Event) -> None:
+        """Begin anew where nothing is under way: then what can be seen is all there is to know."""
+        seen = event.seen
+        self.lost, self._early = True, []
+        if seen is None or not seen.at_rest():
+            return
+        self.lost, self._number = False, event.began + 1
+        stopped = Version("retired", interrupted=True)  # perhaps; so none of its calls is wrong to say so
+        self._state = START._replace(
+            versions=(Version("live"), *(stopped for _ in seen.retired)),
+            **{count: getattr(seen, count) for count in ("attempts", "successes", "failures", "cancelled")},
+        )
+        self._slots = {version: slot for slot, version in enumerate([seen.current, *seen.retired])}
+        self._contents, self._upgraders, self._interrupted = {seen.current: seen.content}, {}, set(seen.retired)
+        self._calls = Calls(seen.current, self._number)
+        self._calls.remember(self._state, self._number, {slot: version for version, slot in self._slots.items()})
+        self._story.append("an exception cut a step short; from here on it is followed again")
 
     def settle(self) -> None:
         """Nothing is under way; so a call that seems to tell of a step to come was wrong."""
@@ -185,7 +209,8 @@ class Follower:
 
     def _end(self, event: Event, s: State, told: tuple[str, ...]) -> None:
         """The event has been understood."""
-        self.steps += event.seen is not None  # as who records them counts
+        if event.seen is not None:
+            self.steps, self._number = self.steps + 1, event.began + 1
         self.taken.update(told)
         says = ", ".join(SAYS[name] for name in told)
         came = "" if event.came == DONE else f" ({event.came})"
@@ -203,7 +228,7 @@ class Follower:
         s = self._state = _renamed(s, recycled)
         over = {i for i, one in enumerate(s.upgraders) if one == Upgrader("idle")}
         self._upgraders = {who: i for who, i in self._upgraders.items() if i not in over}
-        self._calls.remember(s, self.steps, {slot: version for version, slot in self._slots.items()})
+        self._calls.remember(s, self._number, {slot: version for version, slot in self._slots.items()})
 
     def _wrong_call(self, call: Event) -> Divergence:
         return self._diverged(call, f"S2: a call was admitted to version {call.version} when that admitted nobody")

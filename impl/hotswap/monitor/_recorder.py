@@ -11,8 +11,8 @@ began, or if it was not admitted to what the latest step left open; otherwise it
 enters the register late, when a step has found the version empty, sees that there was a step, and tells.
 
 *Losing nothing.* Ctrl-C may strike in these methods too. No frame here keeps a lease: a lease that nobody holds must
-find its way home (`_version.py`), and is struck off by its finalizer. A step that is cut short is told as that: from
-then on nobody knows what the register and the steps told are worth, and the plugin is not followed any more.
+find its way home (`_version.py`), and is struck off by its finalizer; the register may have too few calls, never too
+many. A step that is cut short is told as that, before the lock is let go.
 """
 
 from __future__ import annotations
@@ -55,6 +55,11 @@ class Seen(NamedTuple):
     failures: int
     cancelled: int
 
+    def at_rest(self) -> bool:
+        """Nothing is under way, nor left over from what was cut short."""
+        left = self.owned or self.kept or self.shut or self.closed or self.current in self.retired
+        return self.phase == "ACTIVE" and not left
+
 
 class Event(NamedTuple):
     """A step, or the admission of a call."""
@@ -74,7 +79,7 @@ class Event(NamedTuple):
     word: str = ""
     """The cutover, the phase, or the reason that was given; `close` for a drain that is a close's."""
     began: int = 0
-    """Of a call: how many steps there had been when it began."""
+    """How many steps there had been when the call began, or before this one."""
     inside: int = 0
     """How many calls the register has inside `version`."""
     content: tuple[int, int] = (0, 0)
@@ -173,7 +178,7 @@ class RecordedProtocol(HotReloadProtocol):
         """Under the lock, at the end of a step."""
         seen = self.look()
         inside = [version for version, _ in self.register.copy().values()].count(event.version)
-        self.note(event._replace(seen=seen, inside=inside))
+        self.note(event._replace(seen=seen, inside=inside, began=self.steps))
         self.open_to = 0 if seen.shut or seen.closed else seen.current
         self.steps += 1  # after the change: a call that began before it began no earlier than it says
 
