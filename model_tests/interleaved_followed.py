@@ -47,6 +47,9 @@ class Following:
         self._plugins.append((Follower(name, first.id, content_of(first), late.name, TAKEN), events))
         return _UnseenProtocol.with_ports(name, first, ports, events.append)
 
+    def names(self) -> tuple[dict[str, Any], dict[str, object]]:
+        return {}, {}  # a workload brings its own
+
     def check(self) -> None:
         for follower, events in self._plugins:
             try:

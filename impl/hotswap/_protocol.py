@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hotswap._errors import Busy, PluginClosed, UpgradeCancelled, WrongState
 from hotswap._lifecycle import Lifecycle
@@ -42,6 +42,9 @@ class Watches(Protocol):
 
     def watch(self, name: str, first: Version, ports: Ports, late: OnDrainTimeout) -> tuple[HotReloadProtocol, Ports]:
         """The protocol and the ports of a new plugin. `late` is what it was told to do on a drain timeout."""
+
+    def names(self) -> tuple[dict[str, Any], dict[str, object]]:
+        """The maps of a new manager: its plugins by name, and who has taken which name."""
 
 
 class HotReloadProtocol(Lifecycle):

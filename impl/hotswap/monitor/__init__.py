@@ -4,8 +4,9 @@
     manager = hotswap.HotReloadManager(monitor=monitor)
 
 Steps are recorded where they are made (`_recorder.py`) and followed on the specification (`_follower.py`) by a thread
-of the monitor's own, so that nobody waits for it. A plugin that leaves the specification is reported once, with the
-story of how it got there, and is not followed any further; the plugin itself goes on. See docs/monitor.md.
+of the monitor's own, so that nobody waits for it; so are the names of a manager (`_names.py`). A plugin that leaves the
+specification is reported once, with the story of how it got there, and is not followed any further; the plugin itself
+goes on. See docs/monitor.md.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from hotswap._protocol import HotReloadProtocol
 from hotswap._state import OnDrainTimeout
 from hotswap._version import Version
 from hotswap.monitor._follower import Divergence, Follower
+from hotswap.monitor._names import NamesFollower, ToldMap, told_maps
 from hotswap.monitor._recorder import Event, RecordedProtocol, content_of
 
 __all__ = ["Divergence", "Monitor"]
@@ -32,6 +34,7 @@ BACKLOG_MAX = 100_000
 """Events that may wait to be checked, some 300 bytes each."""
 
 
+Followers = Follower | NamesFollower
 _LOG = logging.getLogger(__name__)
 
 
@@ -49,8 +52,8 @@ class Monitor:
 
     def __init__(self, on_divergence: Callable[[Divergence], object] = log, *, backlog_max: int = BACKLOG_MAX) -> None:
         self._on_divergence, self._backlog_max = on_divergence, backlog_max
-        self._events: SimpleQueue[tuple[Follower, Event] | threading.Event | None] = SimpleQueue()
-        self._followers: WeakSet[Follower] = WeakSet()  # of this monitor's thread; a follower lives with its plugin
+        self._events: SimpleQueue[tuple[Followers, Event] | threading.Event | None] = SimpleQueue()
+        self._followers: WeakSet[Followers] = WeakSet()  # of this monitor's thread; a follower lives with its plugin
         self._diverged: list[Divergence] = []
         self.steps = 0
         """How many steps have been checked."""
@@ -73,8 +76,14 @@ class Monitor:
 
     def watch(self, name: str, first: Version, ports: Ports, late: OnDrainTimeout) -> tuple[HotReloadProtocol, Ports]:
         """A protocol that is followed, and ports to use with it. Called by the plugin that is given this monitor."""
-        follower = Follower(name, first.id, content_of(first), late.name, self.taken)
+        note = self._noted(Follower(name, first.id, content_of(first), late.name, self.taken))
+        return RecordedProtocol.with_ports(name, first, ports, note)
 
+    def names(self) -> tuple[ToldMap, ToldMap]:
+        """The maps of a manager whose names are followed. Called by the manager that is given this monitor."""
+        return told_maps(self._noted(NamesFollower(self.taken)))
+
+    def _noted(self, follower: Followers) -> Callable[[Event], None]:
         def note(event: Event) -> None:
             if self.lost:
                 return
@@ -83,7 +92,7 @@ class Monitor:
             else:  # found here, since the checker may be held up by who listens to it
                 self._behind = self.lost = True
 
-        return RecordedProtocol.with_ports(name, first, ports, note)
+        return note
 
     # -- what its owner calls -------------------------------------------------------------------------------------
 
@@ -128,7 +137,7 @@ class Monitor:
                 _LOG.warning("fell behind by %d events: nothing is followed any more", self._backlog_max)
             del item  # a plugin that is dropped must go, also while this waits
 
-    def _check_one(self, item: tuple[Follower, Event] | threading.Event) -> None:
+    def _check_one(self, item: tuple[Followers, Event] | threading.Event) -> None:
         if isinstance(item, threading.Event):
             try:
                 for follower in self._followers if not self.lost else ():  # what a call told of may be lost
@@ -140,7 +149,7 @@ class Monitor:
             self._followers.add(follower)
             self._try(follower, partial(follower.follow, event))
 
-    def _try(self, follower: Follower, work: Callable[[], None]) -> None:
+    def _try(self, follower: Followers, work: Callable[[], None]) -> None:
         if follower.over:
             return
         steps, lost = follower.steps, follower.lost
