@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hotswap._ports import Clock, Sync
+from hotswap._ports import Ports
+from hotswap._state import OnDrainTimeout
 from hotswap._version import Version
 from hotswap.monitor import Divergence
 from hotswap.monitor._follower import Follower
@@ -29,6 +30,11 @@ class _UnseenProtocol(RecordedProtocol):
     def read(self, shared: Any) -> Any:
         return shared._value
 
+    def now(self) -> float:
+        clock: Any = self._clock
+        time: float = clock._run.now
+        return time
+
 
 class Following:
     """Implements `Watches`: keeps what it is told, and follows it at the end of a run."""
@@ -36,10 +42,13 @@ class Following:
     def __init__(self) -> None:
         self._plugins: list[tuple[Follower, list[Event]]] = []
 
-    def protocol(self, name: str, first: Version, sync: Sync, clock: Clock) -> RecordedProtocol:
+    def watch(self, name: str, first: Version, ports: Ports, late: OnDrainTimeout) -> tuple[RecordedProtocol, Ports]:
         events: list[Event] = []
-        self._plugins.append((Follower(name, first.id, content_of(first), TAKEN), events))
-        return _UnseenProtocol(name, first, sync, clock, events.append)
+        self._plugins.append((Follower(name, first.id, content_of(first), late.name, TAKEN), events))
+        return _UnseenProtocol.with_ports(name, first, ports, events.append)
+
+    def names(self) -> tuple[dict[str, Any], dict[str, object]]:
+        return {}, {}  # a workload brings its own
 
     def check(self) -> None:
         for follower, events in self._plugins:

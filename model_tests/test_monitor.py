@@ -13,9 +13,10 @@ from hotswap import Cutover, HotReloadablePlugin, HotReloadManager, OnDrainTimeo
 from hotswap._core import Core
 from hotswap._lifecycle import Lifecycle
 from hotswap._protocol import HotReloadProtocol
+from hotswap._version import Version
 from hotswap.monitor import Divergence, Monitor
-from hotswap.monitor._follower import LEVEL
 from hotswap.monitor._recorder import Event, RecordedProtocol, Seen
+from hotswap.monitor._ways import LEVEL
 from monitored import EXCLUSIVE, NEVER_SEEN, OVERLAP, everything, followed, hold, stuck, the_divergence
 from worlds import FakeWorld, Runner, WasmWorld, World, eventually, manifest
 
@@ -36,13 +37,18 @@ def test_every_step_of_the_specification_is_taken_and_followed(world: World, mon
         world = type(world)()  # its gate is open for good at the end
         with followed(world, cutover=cutover) as (plugin, monitor):
             everything(plugin, world, exclusive=cutover is EXCLUSIVE)
-            stuck(plugin, world, 6, OnDrainTimeout.INTERRUPT)
-            if cutover is OVERLAP:
-                stuck(plugin, world, 7, OnDrainTimeout.DETACH)
-                hold(plugin, world)  # it does not heed an interrupt
-                stuck(plugin, world, 8, OnDrainTimeout.INTERRUPT)
-            plugin.drain_timeout = 0.0  # what is detached still loops
         taken += monitor.taken
+        world = type(world)()
+        with followed(world, cutover=cutover, on_drain_timeout=OnDrainTimeout.INTERRUPT) as (plugin, monitor):
+            stuck(plugin, world, 2)
+            if cutover is OVERLAP:
+                hold(plugin, world)  # it does not heed an interrupt
+                stuck(plugin, world, 3)
+        taken += monitor.taken
+    with followed(world, on_drain_timeout=OnDrainTimeout.DETACH) as (plugin, monitor):
+        stuck(plugin, world, 2)
+        plugin.drain_timeout = 0.0  # what is detached still loops
+    taken += monitor.taken
     assert {row.name for row in LEVEL.rows} - taken.keys() == NEVER_SEEN.keys()
 
 
@@ -80,7 +86,11 @@ def test_a_close_beside_an_upgrade_is_followed(world: World) -> None:
         world.gate.open.set()
         call.join()
         close.join()
+        for _ in range(3):
+            with pytest.raises(hotswap.PluginClosed):
+                plugin.call("version")
     assert monitor.taken["find_closed"] == 1
+    assert monitor.taken["turn_away"] == 1, "one call stands for all"
 
 
 def test_an_exception_before_the_commit_is_followed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,39 +164,66 @@ def test_a_listener_that_fails_ends_the_monitor_and_nothing_else() -> None:
     monitor.close()
 
 
-def test_a_monitor_that_falls_behind_says_so_and_records_no_more() -> None:
+def test_a_backlog_is_bounded_also_while_a_listener_holds_the_monitor_up(caplog: pytest.LogCaptureFixture) -> None:
     world, other, slow = FakeWorld(), FakeWorld(), threading.Event()
     monitor = Monitor(lambda _: slow.wait(20.0), backlog_max=5)
     with world.plugin(monitor=monitor) as plugin:
         plugin._protocol.note(Event("share_lease"))  # type: ignore[attr-defined]
-        for number in range(2, 5):
+        for number in range(2, 9):
             plugin.upgrade(world.module(number), manifest(number))
-        assert not monitor.lost
+            assert plugin.call("version") == number
+            assert monitor._events.qsize() <= 5
+        assert monitor.lost
         slow.set()
-        eventually(lambda: monitor.lost)
-        plugin.upgrade(world.module(5), manifest(5))
         assert monitor.flush()
     with other.plugin(monitor=monitor) as plugin:
         plugin.upgrade(other.module(2), manifest(2))
         assert monitor.flush()
         assert (monitor.steps, monitor.taken) == (0, {}), "of neither plugin anything was followed"
     monitor.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"], "it says so once"
 
 
-def test_a_step_that_ctrl_c_cuts_short_ends_the_following_and_no_divergence_is_told(
+def test_what_is_lost_speaks_against_nobody() -> None:
+    """A call that tells of a publish is no divergence if the monitor was full when the publish was told."""
+    world, slow, told = FakeWorld(), threading.Event(), list[Divergence]()
+
+    def listen(divergence: Divergence) -> None:
+        told.append(divergence)
+        slow.wait(20.0)
+
+    monitor = Monitor(listen, backlog_max=1)
+    with FakeWorld().plugin(monitor=monitor) as other, world.plugin(monitor=monitor) as plugin:
+        other._protocol.note(Event("share_lease"))  # type: ignore[attr-defined]
+        eventually(lambda: bool(told))
+        plugin._protocol.note(Event("admit", version=2))  # type: ignore[attr-defined]
+        plugin.upgrade(world.module(2), manifest(2))
+        assert monitor.lost
+        slow.set()
+        assert monitor.flush()
+    monitor.close()
+    assert len(told) == 1
+
+
+def test_a_plugin_is_followed_again_when_it_is_at_rest_after_a_step_that_ctrl_c_cut_short(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def struck(*_: object) -> None:
-        raise KeyboardInterrupt
+    strikes, retire = [KeyboardInterrupt, KeyboardInterrupt], Core._retire
+
+    def struck(self: Core, version: Version) -> None:
+        if strikes:
+            raise strikes.pop()
+        retire(self, version)
 
     world = FakeWorld()
     with followed(world) as (plugin, monitor):
-        with monkeypatch.context() as patch:
-            patch.setattr(Core, "_retire", struck)
-            with pytest.raises(KeyboardInterrupt):
-                plugin.upgrade(world.module(2), manifest(2))
+        monkeypatch.setattr(Core, "_retire", struck)
+        with pytest.raises(KeyboardInterrupt):
+            plugin.upgrade(world.module(2), manifest(2))
+        plugin.upgrade(world.module(3), manifest(3))
         assert monitor.flush()
-        assert monitor.unfollowed == ["p"]
+        assert monitor.unfollowed == ["p"], "it is told once, though the abort was cut short too"
+        assert monitor.taken["publish"] == 1, "that of the second upgrade"
 
 
 def test_a_lease_that_is_lost_is_struck_off() -> None:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
 
 import hotswap
-from hotswap import Cutover, HotReloadablePlugin
+from hotswap import Cutover, HotReloadablePlugin, OnDrainTimeout
 from hotswap._core import Core
 from hotswap._lifecycle import Lifecycle
 from hotswap._locked import locked
 from hotswap._protocol import HotReloadProtocol
+from hotswap._upgrade import Policy, Upgrades
 from hotswap._version import Attempt, Lease, Version
 from hotswap.monitor import Divergence, Monitor
 from hotswap.monitor._follower import Follower
-from hotswap.monitor._recorder import Event, Seen
+from hotswap.monitor._recorder import STRUCK, Event, Seen
 from monitored import EXCLUSIVE, OVERLAP, hold, the_divergence
-from worlds import FakeWorld, Runner, manifest
+from worlds import FakeWorld, Runner, eventually, manifest
 
 P: Any = HotReloadProtocol
 """The methods without their lock."""
@@ -29,6 +31,9 @@ def plain(name: str) -> Any:
     return getattr(HotReloadProtocol, name).__wrapped__
 
 
+ROLLBACK, INTERRUPT, DETACH = OnDrainTimeout
+OVERDUE: Any = Upgrades._overdue
+AWAIT_DRAIN: Any = Lifecycle.await_drain
 PUBLISH, COMMIT, ABORT, CANCEL, FINISH, CLAIM, BEGIN, RECLAIM = map(
     plain, ["publish", "commit", "abort", "cancel", "finish", "claim", "begin", "reclaim"]
 )
@@ -85,6 +90,39 @@ def enter_another(self: Any, phase: hotswap.HotReloadState) -> None:
     self.phase.value = hotswap.HotReloadState.SWAPPING
 
 
+def told(policy: OnDrainTimeout) -> Callable[..., None]:
+    """When the drain timeout has passed, it does what it was not told to do."""
+
+    def overdue(self: Any, attempt: Attempt, old: Version, read: Policy, started: float) -> None:
+        OVERDUE(self, attempt, old, replace(read, on_drain_timeout=policy), started)
+
+    return overdue
+
+
+def overdue_at_once(self: Any, version: Version, timeout: float | None, *, closing: bool = False) -> bool:
+    return timeout is None and AWAIT_DRAIN(self, version, None, closing=closing)
+
+
+def begin_and_interrupt(self: Any, *args: Any) -> object:
+    versions = BEGIN(self, *args)
+    self.current.value.code.interrupt(True)
+    return versions
+
+
+def close_at_once(self: Any, drain_timeout: float) -> None:
+    self._protocol.close()
+    self._ports.trace("plugin_closed", plugin=self._protocol.name)
+
+
+def turn_away(self: Any, _: object) -> float:
+    raise hotswap.PluginClosed
+
+
+def revive_what_is_retired(self: Any, version: Version, instance: Any) -> bool:
+    version.free.append(Lease(version, instance))
+    return True
+
+
 def upgrade(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
     plugin.upgrade(world.module(2), manifest(2))
 
@@ -103,7 +141,7 @@ def fail(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
     plugin.upgrade(world.bad_module("probe"), manifest(2))
 
 
-def roll_back(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
+def time_out(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
     call = hold(plugin, world)
     plugin.drain_timeout = 0.0
     try:
@@ -114,16 +152,49 @@ def roll_back(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
     call.join()
 
 
-def detach(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
-    plugin._on_drain_timeout = hotswap.OnDrainTimeout.DETACH
-    roll_back(plugin, world)
-
-
 def upgrade_beside_a_call(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
     call = hold(plugin, world)
     upgrade(plugin, world)
     world.gate.open.set()
     call.join()
+
+
+def upgrade_beside_a_loop(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
+    call = Runner(plugin.call, "loop")
+    eventually(lambda: plugin.stats().in_flight == {1: 1})
+    upgrade(plugin, world)
+    with pytest.raises(hotswap.CallInterrupted):
+        call.value()
+
+
+def time_out_beside_a_loop(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
+    plugin.drain_timeout = 0.0
+    upgrade_beside_a_loop(plugin, world)
+
+
+def three_calls(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
+    """One more than there are instances."""
+    for _ in range(plugin.manifest.resources.max_instances):
+        hold(plugin, world)
+    try:
+        plugin.call("version")
+    finally:
+        world.gate.open.set()
+
+
+def close_and_revive(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
+    version = plugin._protocol.current.value
+    plugin.close()
+    plugin._protocol.revive(version, version.code.instantiate(probe=False))
+
+
+def close_beside_a_call(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
+    call = hold(plugin, world)
+    closing = Runner(plugin.close)
+    eventually(lambda: plugin.state is hotswap.HotReloadState.CLOSED)
+    world.gate.open.set()
+    call.join()
+    closing.join()
 
 
 def close_and_upgrade(plugin: HotReloadablePlugin, world: FakeWorld) -> None:
@@ -146,10 +217,11 @@ class Mutant(NamedTuple):
     act: Callable[[HotReloadablePlugin, FakeWorld], object]
     says: str
     cutover: Cutover = OVERLAP
+    late: OnDrainTimeout = ROLLBACK
 
 
 MUTANTS = {
-    "publish does not retire": Mutant(P, "publish", locked(publish_alone), roll_back, "retired: expected"),
+    "publish does not retire": Mutant(P, "publish", locked(publish_alone), time_out, "retired: expected"),
     "code and manifest are torn": Mutant(P, "publish", locked(publish_torn), upgrade, "content: expected"),
     "a drain is over before its calls": Mutant(
         Version, "drained", property(lambda _: True), upgrade_beside_a_call, "no such step is possible"
@@ -159,18 +231,50 @@ MUTANTS = {
     ),
     "a failure is not counted": Mutant(P, "_failed", lambda self, _: self.book.value, fail, "failures: expected 1"),
     "a cancel is not counted": Mutant(P, "cancel", locked(cancel_unseen), prepare_and_cancel, "cancelled: expected 1"),
+    "a drain timeout commits, whatever it was told": Mutant(
+        Upgrades, "_overdue", lambda *_: None, time_out, "phase: expected ROLLED_BACK, found UPGRADE_COMPLETE"
+    ),
+    "it detaches, and was told to interrupt": Mutant(
+        *(Upgrades, "_overdue", told(DETACH), time_out, "calls on a version are not interrupted"), late=INTERRUPT
+    ),
+    "it interrupts, and was told to detach": Mutant(
+        *(Upgrades, "_overdue", told(INTERRUPT), time_out_beside_a_loop, "had not decided to"), OVERLAP, DETACH
+    ),
+    "it interrupts, and was told to roll back": Mutant(
+        *(Upgrades, "_overdue", told(INTERRUPT), time_out_beside_a_loop, "phase: expected ROLLED_BACK"), EXCLUSIVE
+    ),
+    "it rolls back, and was told to interrupt": Mutant(
+        *(Upgrades, "_overdue", told(ROLLBACK), time_out, "phase: expected UPGRADE_COMPLETE, found ROLLED_BACK"),
+        late=INTERRUPT,
+    ),
+    "a call is interrupted before the drain timeout": Mutant(
+        P, "begin", locked(begin_and_interrupt), upgrade_beside_a_loop, "S1: a call was interrupted"
+    ),
+    "the drain timeout is not waited for": Mutant(
+        *(Lifecycle, "await_drain", overdue_at_once, upgrade_beside_a_loop, "no drain timeout has passed"),
+        late=INTERRUPT,
+    ),
+    "close returns while a call runs": Mutant(
+        Upgrades, "close", close_at_once, close_beside_a_call, "return_closed: no such step is possible"
+    ),
+    "a call is turned away from an open plugin": Mutant(
+        Core, "_enqueue", locked(turn_away), three_calls, "turn_away: no such step is possible"
+    ),
+    "an instance is made for a version that is gone": Mutant(
+        Lifecycle, "revive", locked(revive_what_is_retired), close_and_revive, "revive: no such step is possible"
+    ),
     "a version is reclaimed in flight": Mutant(
-        Lifecycle, "reclaim", locked(reclaim_at_once), detach, "reclaim: no such step is possible"
+        Lifecycle, "reclaim", locked(reclaim_at_once), time_out, "reclaim: no such step is possible", late=DETACH
     ),
     "the attempt is never given up": Mutant(P, "finish", locked(finish_and_keep), upgrade, "owned: expected False"),
     "a rollback leaves the gate shut": Mutant(
-        Core, "_open_gate", lambda _: None, roll_back, "shut: expected False", EXCLUSIVE
+        Core, "_open_gate", lambda _: None, time_out, "shut: expected False", EXCLUSIVE
     ),
     "a rollback leaves the candidate": Mutant(
-        P, "abort", locked(abort_without_the_old), roll_back, "current: expected 1, found 2"
+        P, "abort", locked(abort_without_the_old), time_out, "current: expected 1, found 2"
     ),
     "a rollback that undoes nothing": Mutant(
-        P, "abort", locked(lambda *_: False), roll_back, "abort has undone nothing"
+        P, "abort", locked(lambda *_: False), time_out, "abort has undone nothing"
     ),
     "the old version is kept after the commit": Mutant(
         P, "commit", locked(commit_and_keep), upgrade, "kept: expected 0, found 1"
@@ -188,7 +292,11 @@ def test_a_defect_of_the_code_is_told(name: str, monkeypatch: pytest.MonkeyPatch
     mutant, world = MUTANTS[name], FakeWorld()
     with Monitor() as monitor:
         plugin = HotReloadablePlugin(
-            "p", world.module(1), manifest(1), ports=world.ports, cutover=mutant.cutover, monitor=monitor
+            *("p", world.module(1), manifest(1)),
+            ports=world.ports,
+            monitor=monitor,
+            cutover=mutant.cutover,
+            on_drain_timeout=mutant.late,
         )
         with monkeypatch.context() as patch:
             patch.setattr(mutant.owner, mutant.name, mutant.value)
@@ -221,10 +329,12 @@ DRAINED = [*HALF, Event("_drained", version=1, seen=DRAINING)]
 
 
 def followed(events: list[Event]) -> Divergence | None:
-    follower = Follower("p", 1, START.content, Counter())
+    follower = Follower("p", 1, START.content, "ROLLBACK", Counter())
+    steps = 0
     try:
         for event in events:
-            follower.follow(event)
+            follower.follow(event._replace(began=event.began if event.seen is None else steps))
+            steps += event.seen is not None
         follower.settle()
     except Divergence as divergence:
         return divergence
@@ -238,6 +348,7 @@ def followed(events: list[Event]) -> Divergence | None:
         [*HALF, Event("admit", version=1, began=3)],  # began before the publish, which was the fourth step
         [*HALF, Event("admit", version=2, began=0)],
         [*BEGUN, Event("admit", version=2, began=3), *HALF[3:]],  # tells of the publish before it is told
+        [*BEGUN, Event("admit", version=2, began=3), Event("overdue", version=1), *HALF[3:]],  # in between is no step
         [*DRAINED, Event("admit", version=2, began=0)],
     ],
 )
@@ -276,6 +387,7 @@ C, D = 503, 504
 SECOND = AGAIN._replace(phase="PREPARING_UPGRADE", owned=True, attempts=2)
 TWO_GATES = [
     *GATE,
+    Event("overdue", version=1),
     Event("abort", who=B, version=1, word="DrainTimeout", seen=ROLLED_BACK),
     Event("finish", who=B, version=1, seen=AGAIN),
     Event("claim", who=C, seen=SECOND),
@@ -295,6 +407,45 @@ def test_a_shut_gate_lets_in_who_waited_at_the_one_before(began: int, right: boo
     assert (followed([*TWO_GATES, Event("admit", version=1, began=began)]) is None) is right
 
 
+AT_REST = PUBLISHED._replace(phase="ACTIVE", owned=False, kept=0, successes=1)
+GAP = [*BEGUN, Event("publish", STRUCK), *HALF[4:], Event("finish", who=B, seen=AT_REST)]
+
+
+@pytest.mark.parametrize(
+    ("call", "right"),
+    [
+        (Event("admit", version=1, began=4), True),
+        (Event("admit", version=1, began=5), False),
+        (Event("admit", version=2, began=5), True),
+        (Event("trap", version=1, began=5), True),  # perhaps it was decided in the gap
+        (Event("trap", version=2, began=4), True),
+        (Event("trap", version=2, began=5), False),
+    ],
+)
+def test_after_a_gap_calls_are_judged_that_began_when_it_was_over(call: Event, right: bool) -> None:
+    assert (followed([*GAP, call]) is None) is right
+
+
+@pytest.mark.parametrize("early", [Event("admit", version=9), Event("trap", version=1), HALF[3], DRAINED[-1]])
+def test_in_a_gap_nothing_is_judged(early: Event) -> None:
+    assert followed([*GAP[:4], early, *GAP[4:]]) is None
+
+
+@pytest.mark.parametrize(
+    "not_yet",
+    [
+        AT_REST._replace(owned=True),
+        AT_REST._replace(shut=True),
+        AT_REST._replace(kept=1),
+        AT_REST._replace(retired=frozenset({1, 2})),
+        AT_REST._replace(phase="UPGRADE_COMPLETE"),
+        AT_REST._replace(phase="CLOSED", closed=True),
+    ],
+)
+def test_a_gap_is_not_over_before_the_plugin_is_at_rest(not_yet: Seen) -> None:
+    assert followed([*GAP[:4], Event("confirm", seen=not_yet), Event("publish", seen=PUBLISHED)]) is None
+
+
 @pytest.mark.parametrize(
     ("events", "says"),
     [
@@ -305,7 +456,10 @@ def test_a_shut_gate_lets_in_who_waited_at_the_one_before(began: int, right: boo
         ([*HALF, Event("_drained", version=1, inside=1, seen=DRAINING)], "no such step is possible"),
         ([*HALF, Event("interrupt", version=1, seen=DRAINING)], "had not decided to"),
         ([*DRAINED, Event("reclaim", version=1, seen=DRAINING)], "no such step is possible"),
+        ([*HALF, Event("overdue", version=1), Event("trap", version=1)], "S1: a call was interrupted"),
         ([Event("share_lease", version=1)], "S3: one instance"),
+        ([*GAP, Event("reclaim", version=1, seen=AT_REST)], "retired: expected"),
+        ([Event("return_closed")], "no such step is possible"),
     ],
 )
 def test_an_event_that_cannot_be_is_told(events: list[Event], says: str) -> None:

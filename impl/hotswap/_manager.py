@@ -17,7 +17,7 @@ class HotReloadManager:
     """Registers, finds, upgrades and unregisters plugins. Thread-safe.
 
     The lock guards changes of the two maps only; plugins are made and closed outside it, and reading takes no lock.
-    A `monitor` (`hotswap.monitor.Monitor`) checks what the plugins do.
+    A `monitor` (`hotswap.monitor.Monitor`) checks what the plugins do, and their names.
     """
 
     def __init__(self, *, monitor: Watches | None = None, ports: Ports = REAL_PORTS) -> None:
@@ -26,6 +26,8 @@ class HotReloadManager:
         self._plugins: dict[str, HotReloadablePlugin] = {}
         self._taken: dict[str, object] = {}  # who took the name: from the start of register to the end of unregister
         self._closed = False
+        if monitor is not None:
+            self._plugins, self._taken = monitor.names()
 
     def register(self, name: str, wasm: Wasm, manifest: Manifest, **options: Any) -> HotReloadablePlugin:
         """Make a plugin under a free name; `options` are those of `HotReloadablePlugin`.

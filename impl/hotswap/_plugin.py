@@ -13,7 +13,7 @@ from typing import Self
 from hotswap._errors import BadArgument, Overloaded, Reentrant
 from hotswap._manifest import PluginManifest, load_manifest
 from hotswap._ports import Instance, Number, Ports, Value
-from hotswap._protocol import HotReloadProtocol, Watches
+from hotswap._protocol import Watches, unwatched
 from hotswap._runtime import WasmRuntime
 from hotswap._state import Cutover, HotReloadState, HotReloadStats, OnDrainTimeout
 from hotswap._threads import MONOTONIC, THREADS
@@ -68,8 +68,8 @@ class HotReloadablePlugin:
         try:
             fill(code, manifest, made)
             first = Version(1, code, manifest, made, ports.sync)
-            make = HotReloadProtocol if monitor is None else monitor.protocol
-            self._protocol = make(name, first, ports.sync, ports.clock)
+            watch = unwatched if monitor is None else monitor.watch
+            self._protocol, ports = watch(name, first, ports, self._on_drain_timeout)
             self._upgrades = Upgrades(self._protocol, ports)
         except BaseException:
             for instance in made:

@@ -24,13 +24,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hotswap._errors import Busy, PluginClosed, UpgradeCancelled, WrongState
 from hotswap._lifecycle import Lifecycle
 from hotswap._locked import locked
-from hotswap._ports import Clock, Code, Instance, Sync
-from hotswap._state import Cutover, HotReloadState, HotReloadStats
+from hotswap._ports import Clock, Code, Instance, Ports, Sync
+from hotswap._state import Cutover, HotReloadState, HotReloadStats, OnDrainTimeout
 from hotswap._version import Attempt, Version
 
 if TYPE_CHECKING:
@@ -40,7 +40,11 @@ if TYPE_CHECKING:
 class Watches(Protocol):
     """Who watches plugins makes their protocols; the one there is, is `hotswap.monitor.Monitor`."""
 
-    def protocol(self, name: str, first: Version, sync: Sync, clock: Clock) -> HotReloadProtocol: ...
+    def watch(self, name: str, first: Version, ports: Ports, late: OnDrainTimeout) -> tuple[HotReloadProtocol, Ports]:
+        """The protocol and the ports of a new plugin. `late` is what it was told to do on a drain timeout."""
+
+    def names(self) -> tuple[dict[str, Any], dict[str, object]]:
+        """The maps of a new manager: its plugins by name, and who has taken which name."""
 
 
 class HotReloadProtocol(Lifecycle):
@@ -234,3 +238,8 @@ class HotReloadProtocol(Lifecycle):
     def _busy(self) -> Busy:
         phase = self.phase.value.name
         return Busy(f"plugin {self.name!r} is {phase}: another attempt owns the upgrade; wait for it, or cancel it")
+
+
+def unwatched(name: str, first: Version, ports: Ports, _: OnDrainTimeout) -> tuple[HotReloadProtocol, Ports]:
+    """The protocol of a plugin that nobody watches."""
+    return HotReloadProtocol(name, first, ports.sync, ports.clock), ports

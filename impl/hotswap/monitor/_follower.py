@@ -1,39 +1,39 @@
 """Follows one plugin's events on the specification: each must be a step that it has there, and end as it says.
 
-*States.* The follower holds a state of the upgrade level; for a moment it may hold two, when an event fits two steps
-and only a later one tells which it was. An event names the steps that it can be (`_ways.py`); they are looked for among
-`LEVEL.next(state)`, every property of the level is evaluated on them, and those remain whose outcome agrees with what
-the event saw. If none remains, the plugin has diverged.
+*States.* The follower holds a state of the upgrade level. An event names the steps that it can be (`_ways.py`); they
+are looked for among `LEVEL.next(state)`, every property of the level is evaluated on them, and the outcome must agree
+with what the event saw. If it cannot, the plugin has diverged.
 
 *Refusals* are checked as well: who is told `Busy`, must not have been able to claim.
+
+*Drain timeouts*: a step that the specification calls one must be what the plugin was told to do, after the time is up.
 
 *Any number* of threads, calls and versions fits into a state of a few: an upgrader, a version or a canceller that is
 done with gives its place to the next one, which is a renaming. Calls inside a version are one caller: the
 specification asks whether anybody is inside, never how many, and its callers are interchangeable.
 
-*Admission* takes no lock, so the call says when it began, and must have been admitted to what the specification admits
-to at some moment since: newcomers while the gate is open, and calls that waited at an earlier gate also while it is
-shut. What a version let in is forgotten when it is seen empty: who comes later with it is wrong. A call may tell of a
-step before that step is told; so a call that seems wrong is looked at again after the next step.
+*Gaps*: when an exception (Ctrl-C) has cut a step short, nothing is judged until a step leaves the plugin at rest. There
+the follower begins anew, and calls that began before are right whatever they say.
+
+*Calls* are intervals (`_calls.py`). One may tell of a step before that step is told; so a call that seems wrong is
+looked at again after the next step.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from hotswap.monitor._calls import Calls
 from hotswap.monitor._recorder import DONE, STRUCK, Event, Seen
-from hotswap.monitor._ways import Way, ways, wrong_refusal
-from hotswap_spec import LEVELS
+from hotswap.monitor._ways import LEVEL, TIMED, Way, ways, wrong_refusal
 from hotswap_spec.upgrade import NOTHING as NO_CANDIDATE
 from hotswap_spec.upgrade import Caller, Ref, State, Upgrader, Version
 
-LEVEL: Final = LEVELS["upgrade"]
 SAYS: Final = {row.name: row.says for row in LEVEL.rows}
 START: Final[State] = LEVEL.initial(callers=0, upgraders=1, versions=2, cancellers=1, closers=1)
 STORY_STEPS: Final = 30
-NOTHING_SEEN: Final = Seen("", 0, (0, 0), frozenset(), 0, False, False, False, 0, 0, 0, 0)
 
 
 class Divergence(Exception):
@@ -50,86 +50,112 @@ class Divergence(Exception):
         return "\n".join(lines + [f"  {number:3} {line}" for number, line in enumerate(self.story, 1)])
 
 
-class Moment(NamedTuple):
-    """From one step on: whom the specification admits, and to what."""
-
-    step: int
-    newcomer: int
-    """A version's id; 0: nobody is admitted."""
-    held: int
-    """The same for calls that waited at a gate which has opened since."""
-    opened: int
-    """The latest step before this one at which a gate opened."""
-
-
 class Follower:
     """Raises `Divergence` at the first event that does not fit; after that it must not be used."""
 
-    def __init__(self, plugin: str, first: int, content: tuple[int, int], taken: Counter[str]) -> None:
+    def __init__(self, plugin: str, first: int, content: tuple[int, int], late: str, taken: Counter[str]) -> None:
         self.plugin = plugin
+        self._late = late  # what it was told to do on a drain timeout: the name of an `OnDrainTimeout`
+        self._overdue = False  # a drain timeout has passed, and nothing has come of it yet
         self.taken = taken
         """How often each step of the specification was taken."""
         self.over = False
-        """It follows no more: the plugin has diverged, or an exception struck inside a step."""
+        """It follows no more: the plugin has diverged."""
+        self.lost = False
+        """Nobody knows where the plugin is: an exception struck inside a step, and it was not seen at rest since."""
         self.steps = 0
-        self._states = [START]
+        self._number = 0  # of steps that were made, followed or not
+        self._state = START
         self._slots = {first: 0}  # where a version is in the state, by its id
         self._contents = {first: content}  # its code and manifest
         self._upgraders: dict[int, int] = {}  # the same of attempts that have not ended
         self._interrupted: set[int] = set()  # ids
         self._story: deque[str] = deque(maxlen=STORY_STEPS)
         self._early: list[Event] = []  # calls that may tell of a step to come
-        self._moments = [Moment(0, first, first, -1)]
+        self._calls = Calls(first)
 
     # -- one event ---------------------------------------------------------------------------------------------
 
     def follow(self, event: Event) -> None:
-        if event.came == STRUCK:
-            self.over = True
-            return
         if event.what == "share_lease":
             raise self._diverged(event, "S3: one instance was given to two calls at once")
+        if self.lost or event.came == STRUCK:
+            self._find(event)
+            return
         if event.what == "admit":
-            if not self._may_admit(event):
+            if not self._calls.may_admit(event, self._number):
                 self._early.append(event)
             return
-        before = self._states = self._placed(event)
+        if event.what == "trap":
+            if not self._calls.may_trap(event):
+                raise self._diverged(event, "S1: a call was interrupted, and it had not been decided to")
+            self.taken["trap"] += 1
+            return
+        if event.what in ("overdue", "begin"):
+            self._overdue = event.what == "overdue"
+        before = self._state = self._placed(event)
         if event.what == "interrupt" and event.came == DONE:
             self._interrupted.add(event.version)
         i, slot = self._upgraders.get(event.who, -1), self._slots.get(event.version, -1)
-        if wrong := wrong_refusal(before[0], event, i):
+        if wrong := wrong_refusal(before, event, i):
             raise self._diverged(event, wrong)
-        possible = ways(before[0], event, i, slot)
-        ends = [end for state in before for way in possible for end in self._walk(state, way, event, ())]
-        right = {state: told for state, told in ends if not self._differs(state, event)}
+        possible = ways(before, event, i, slot, self._late)
+        ends = [end for way in possible for end in self._walk(before, way, event, ())]
+        right = [end for end in ends if not self._differs(end[0], event)]
         if not right:
             why = sorted({self._differs(state, event) for state, _ in ends}) or ["no such step is possible"]
             raise self._diverged(event, f"{event.what}: {'; or '.join(why)}")
-        self._end(event, right)
+        after, told = right[0]
+        if not TIMED.isdisjoint(told):
+            if not self._overdue:
+                raise self._diverged(event, f"{event.what}: no drain timeout has passed")
+            self._overdue = False
+        self._end(event, after, told)
+        if event.seen is None:
+            return  # it was not told under the lock, so a step may be under way
         early, self._early = self._early, []
         for call in early:
-            if not self._may_admit(call):
+            if not self._calls.may_admit(call, self._number):
                 raise self._wrong_call(call)
+
+    def _find(self, event: Event) -> None:
+        """Begin anew where nothing is under way: then what can be seen is all there is to know."""
+        seen = event.seen
+        self.lost, self._early = True, []
+        if seen is None or not seen.at_rest():
+            return
+        self.lost, self._number = False, event.began + 1
+        stopped = Version("retired", interrupted=True)  # perhaps; so none of its calls is wrong to say so
+        self._state = START._replace(
+            versions=(Version("live"), *(stopped for _ in seen.retired)),
+            **{count: getattr(seen, count) for count in ("attempts", "successes", "failures", "cancelled")},
+        )
+        self._slots = {version: slot for slot, version in enumerate([seen.current, *seen.retired])}
+        self._contents, self._upgraders, self._interrupted = {seen.current: seen.content}, {}, set(seen.retired)
+        self._calls = Calls(seen.current, self._number)
+        self._calls.remember(self._state, self._number, {slot: version for version, slot in self._slots.items()})
+        self._story.append("an exception cut a step short; from here on it is followed again")
 
     def settle(self) -> None:
         """Nothing is under way; so a call that seems to tell of a step to come was wrong."""
         if self._early:
             raise self._wrong_call(self._early[0])
 
-    def _placed(self, event: Event) -> list[State]:
+    def _placed(self, event: Event) -> State:
         """Room for an attempt or a version that is new, and a caller for all that are inside the event's version."""
-        s, slot = self._states[0], self._slots.get(event.version, -1)
+        s, slot = self._state, self._slots.get(event.version, -1)
         inside = (Caller("inside", Ref(slot, slot)),) if event.inside and slot >= 0 else ()
+        inside = (Caller("held"),) if event.what == "turn_away" else inside
         room: dict[str, Any] = {"callers": inside}
         if event.what in ("claim", "begin") and event.who not in self._upgraders:
             used = {*self._upgraders.values(), s.owner()}
             free = next((i for i in range(len(s.upgraders)) if i not in used), len(s.upgraders))
             self._upgraders[event.who] = free
             if free == len(s.upgraders):
-                return [one._replace(upgraders=(*one.upgraders, Upgrader("idle")), **room) for one in self._states]
+                room["upgraders"] = (*s.upgraders, Upgrader("idle"))
         if event.what == "offer" and s.fresh() < 0:
-            return [one._replace(versions=(*one.versions, Version("fresh")), **room) for one in self._states]
-        return [one._replace(**room) for one in self._states]
+            room["versions"] = (*s.versions, Version("fresh"))
+        return s._replace(**room)
 
     def _walk(
         self, state: State, way: Way, event: Event, told: tuple[str, ...]
@@ -151,7 +177,9 @@ class Follower:
 
     def _differs(self, s: State, event: Event) -> str:
         """What the event saw that is not so in this state; empty if nothing."""
-        seen = event.seen or NOTHING_SEEN
+        seen = event.seen
+        if seen is None:
+            return ""
         names = {slot: version for version, slot in self._slots.items()}
         current = names.get(s.current.code, 0)
         expected = Seen(
@@ -173,71 +201,40 @@ class Follower:
         ]
         stopped = {slot for slot, one in enumerate(s.versions) if one.interrupted}
         asked = {self._slots.get(version) for version in self._interrupted}
-        if event.what in ("finish", "interrupt") and not stopped <= asked:
+        if event.what in ("finish", "interrupt") and not s.closed and not stopped <= asked:
             differ.append("the calls on a version are not interrupted, and it had been decided to")
         if event.what == "interrupt" and event.came == DONE and self._slots.get(event.version) not in stopped:
             differ.append("it interrupts, and had not decided to")
         return ", ".join(differ)
 
-    def _end(self, event: Event, right: dict[State, tuple[str, ...]]) -> None:
+    def _end(self, event: Event, s: State, told: tuple[str, ...]) -> None:
         """The event has been understood."""
-        s = next(iter(right))
-        self.steps += 1
-        for names in right.values():
-            self.taken.update(names)
-        says = " or ".join(", ".join(SAYS[name] for name in names) for names in right.values() if names)
+        if event.seen is not None:
+            self.steps, self._number = self.steps + 1, event.began + 1
+        self.taken.update(told)
+        says = ", ".join(SAYS[name] for name in told)
         came = "" if event.came == DONE else f" ({event.came})"
         self._story.append(f"{event.what.strip('_')}{came}: {says or 'changes nothing'}")
         if event.what == "offer" and (new := s.upgraders[self._upgraders[event.who]].new) != NO_CANDIDATE:
             self._slots[event.version], self._contents[event.version] = new.code, event.content
         if event.what in ("_drained", "reclaim"):
-            gone = event.version
-            self._moments = [
-                one._replace(newcomer=one.newcomer * (one.newcomer != gone), held=one.held * (one.held != gone))
-                for one in self._moments
-            ]
+            self._calls.forget(event.version, inside=event.what == "_drained")
         recycled = -1
         slot = self._slots.get(event.version, s.current.code)
         if event.what == "forget" and slot != s.current.code and s.versions[slot].at == "reclaimed":
             recycled = self._slots.pop(event.version)
             self._interrupted.discard(event.version)
             self._contents.pop(event.version, None)
-        self._states = [_renamed(state, recycled) for state in right]
-        s = self._states[0]
+        s = self._state = _renamed(s, recycled)
         over = {i for i, one in enumerate(s.upgraders) if one == Upgrader("idle")}
         self._upgraders = {who: i for who, i in self._upgraders.items() if i not in over}
-        self._remember(s)
-
-    # -- admission ---------------------------------------------------------------------------------------------
-
-    def _remember(self, s: State) -> None:
-        """Whom the specification admits from now on."""
-        asks = s._replace(callers=(Caller("outside"), Caller("held", passes=True)))
-        admitted = {
-            i: after.callers[i].on.code for row, i, after in LEVEL.next(asks) if row.name in ("admit", "let_in")
-        }
-        names = {slot: version for version, slot in self._slots.items()}
-        newcomer, held = (names.get(admitted.get(i, -1), 0) for i in (0, 1))
-        last = self._moments[-1]
-        opened = self.steps if newcomer and not last.newcomer else last.opened
-        if (newcomer, held, opened) != last[1:]:
-            self._moments = [one for one in self._moments if one.newcomer or one.held]
-            self._moments.append(Moment(self.steps, newcomer, held, opened))
-
-    def _may_admit(self, call: Event) -> bool:
-        """Whether the version that admitted the call did so at some moment since it began."""
-        ends = [*(one.step for one in self._moments[1:]), self.steps + 1]
-        return any(
-            call.began < end
-            and (one.newcomer == call.version or (one.held == call.version and call.began < one.opened))
-            for one, end in zip(self._moments, ends, strict=True)
-        )
+        self._calls.remember(s, self._number, {slot: version for version, slot in self._slots.items()})
 
     def _wrong_call(self, call: Event) -> Divergence:
         return self._diverged(call, f"S2: a call was admitted to version {call.version} when that admitted nobody")
 
     def _diverged(self, event: Event, what: str) -> Divergence:
-        rows = {row.name for state in self._states for row, _, _ in LEVEL.next(state) if row.who != "caller"}
+        rows = {row.name for row, _, _ in LEVEL.next(self._state) if row.who != "caller"}
         return Divergence(self.plugin, event, what, sorted(rows), list(self._story))
 
 
@@ -245,4 +242,5 @@ def _renamed(s: State, recycled: int) -> State:
     """Who is done with gives its place to the next one of its kind."""
     over = tuple(Upgrader("idle") if one.at in ("idle", "done") and not one.owns else one for one in s.upgraders)
     versions = tuple(Version("fresh") if v == recycled else one for v, one in enumerate(s.versions))
-    return s._replace(upgraders=over, versions=versions, cancellers=START.cancellers)
+    closers = (s.closers[0]._replace(at="emptying"),) if s.closers[0].at == "closed" else s.closers  # others may wait
+    return s._replace(upgraders=over, versions=versions, cancellers=START.cancellers, closers=closers)

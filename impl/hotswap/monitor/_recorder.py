@@ -11,19 +11,21 @@ began, or if it was not admitted to what the latest step left open; otherwise it
 enters the register late, when a step has found the version empty, sees that there was a step, and tells.
 
 *Losing nothing.* Ctrl-C may strike in these methods too. No frame here keeps a lease: a lease that nobody holds must
-find its way home (`_version.py`), and is struck off by its finalizer. A step that is cut short is told as that: from
-then on nobody knows what the register and the steps told are worth, and the plugin is not followed any more.
+find its way home (`_version.py`), and is struck off by its finalizer; the register may have too few calls, never too
+many. A step that is cut short is told as that, before the lock is let go.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
-from hotswap._errors import HotswapError
+from hotswap._errors import CallInterrupted, HotswapError, PluginClosed
 from hotswap._locked import locked
-from hotswap._ports import Atomic, Clock, Sync
+from hotswap._ports import Atomic, Clock, Ports, Sync
 from hotswap._protocol import HotReloadProtocol
 from hotswap._state import Cutover
 from hotswap._version import Attempt, Lease, Version
@@ -53,21 +55,31 @@ class Seen(NamedTuple):
     failures: int
     cancelled: int
 
+    def at_rest(self) -> bool:
+        """Nothing is under way, nor left over from what was cut short."""
+        left = self.owned or self.kept or self.shut or self.closed or self.current in self.retired
+        return self.phase == "ACTIVE" and not left
+
 
 class Event(NamedTuple):
     """A step, or the admission of a call."""
 
     what: str
-    """A method of `HotReloadProtocol`; `admit` for an admission, `share_lease` for a lease given twice."""
+    """A method of `HotReloadProtocol`, or one of those that are no step of it:
+
+    `overdue` if a drain timeout has passed, `admit` for an admission, `trap` for a call that was told that it is
+    interrupted, `turn_away` for one that was told that the plugin is closed, `share_lease` for a lease given twice,
+    `return_closed` for a close that has returned.
+    """
     came: str = DONE
     who: int = 0
     """Which attempt; 0 if it was nobody's."""
     version: int = 0
     """The id of the version it is about; 0 if there is none."""
     word: str = ""
-    """The cutover, the phase, or the reason that was given."""
+    """The cutover, the phase, or the reason that was given; `close` for a drain that is a close's."""
     began: int = 0
-    """Of an admission: how many steps there had been when the call began."""
+    """How many steps there had been when the call began, or before this one."""
     inside: int = 0
     """How many calls the register has inside `version`."""
     content: tuple[int, int] = (0, 0)
@@ -97,16 +109,34 @@ class RecordedProtocol(HotReloadProtocol):
         self.steps = 0
         self.open_to: int = first.id
         """The version to which a newcomer is admitted since the latest step; 0 if to none."""
-        self.register: dict[int, tuple[int]] = {}
-        """The leases that are out, by identity, each with the id of its version."""
+        self.register: dict[int, tuple[int, int]] = {}
+        """The leases that are out, by identity: the id of its version, and how many steps there were at the begin."""
+        self._turned_away = False
         super().__init__(name, first, sync, clock)
         adopt(first)
+
+    @classmethod
+    def with_ports(cls, name: str, first: Version, ports: Ports, note: Callable[[Event], None]) -> tuple[Self, Ports]:
+        """With ports whose trace tells of a close that has returned: nothing else does."""
+
+        def trace(event: str, **facts: object) -> None:
+            if event == "plugin_closed":
+                note(Event("return_closed"))
+            ports.trace(event, **facts)
+
+        return cls(name, first, ports.sync, ports.clock, note), replace(ports, trace=trace)
 
     def admit(self) -> Lease | None:
         return self._watched(super().admit)
 
     def queue(self, queue_timeout: float) -> Lease | None:
-        return self._watched(partial(super().queue, queue_timeout))
+        try:
+            return self._watched(partial(super().queue, queue_timeout))
+        except PluginClosed:
+            if not self._turned_away:  # what is closed stays closed, so one stands for all
+                self._turned_away = True
+                self.note(Event("turn_away"))
+            raise
 
     def _watched(self, checkout: Callable[[], Lease | None]) -> Lease | None:
         began, lease = self.steps, None
@@ -120,7 +150,7 @@ class RecordedProtocol(HotReloadProtocol):
         return lease
 
     def _entered(self, lease: int, version: int, began: int) -> None:
-        mine = (version,)  # a tuple of this call's own
+        mine = (version, began)  # a tuple of this call's own
         if self.register.setdefault(lease, mine) is not mine:
             self.note(Event("share_lease", version=version))
         if self.steps != began or self.open_to != version:
@@ -130,17 +160,30 @@ class RecordedProtocol(HotReloadProtocol):
         self.register.pop(id(lease), None)
         super().release(lease)
 
+    @locked
     def bury(self, lease: Lease) -> None:
-        self.register.pop(id(lease), None)
-        super().bury(lease)
+        mine = self.register.pop(id(lease), None)
+        if mine is not None and isinstance(sys.exc_info()[1], CallInterrupted):  # what the call is about to raise
+            self.note(Event("trap", version=mine[0], began=mine[1]))
+        body_of("bury")(self, lease)
+
+    def await_drain(self, version: Version, timeout: float | None, *, closing: bool = False) -> bool:
+        began = self.now()
+        drained = super().await_drain(version, timeout, closing=closing)
+        if not drained and timeout is not None and self.now() >= began + timeout:
+            self.note(Event("overdue", version=version.id, word="close" * closing))
+        return drained
 
     def tell(self, event: Event) -> None:
         """Under the lock, at the end of a step."""
         seen = self.look()
-        inside = len([1 for (version,) in self.register.copy().values() if version == event.version])
-        self.note(event._replace(seen=seen, inside=inside))
+        inside = [version for version, _ in self.register.copy().values()].count(event.version)
+        self.note(event._replace(seen=seen, inside=inside, began=self.steps))
         self.open_to = 0 if seen.shut or seen.closed else seen.current
         self.steps += 1  # after the change: a call that began before it began no earlier than it says
+
+    def now(self) -> float:
+        return self._clock.now()
 
     def read(self, shared: Atomic[T]) -> T:
         return shared.value
@@ -167,6 +210,11 @@ def content_of(version: Version) -> tuple[int, int]:
     return id(version.code), id(version.manifest)
 
 
+def body_of(name: str) -> Any:
+    """The method without its lock, as it is now."""
+    return getattr(HotReloadProtocol, name).__wrapped__
+
+
 def adopt(version: Version) -> None:
     """Nobody else has seen this version yet."""
     for lease in version.free.copy():
@@ -177,9 +225,8 @@ def recorded(name: str, describe: Callable[..., Event | None]) -> None:
     """Wrap a locked method; `describe` makes the event of its arguments and what it returned, or None for none."""
 
     def run(self: RecordedProtocol, /, *args: Any, **kwargs: Any) -> Any:
-        body: Any = getattr(HotReloadProtocol, name).__wrapped__  # the method without its lock, as it is now
         try:
-            result = body(self, *args, **kwargs)
+            result = body_of(name)(self, *args, **kwargs)
             event = describe(self, result, *args, **kwargs)
             if event is not None:
                 self.tell(event._replace(what=name))
@@ -236,4 +283,5 @@ recorded("abort", _by)
 recorded("finish", _by)
 recorded("close", lambda _, __: Event(""))
 recorded("reclaim", lambda _, leases, version: Event("", version=version.id) if leases else None)
+recorded("revive", lambda _, yes, version, __: Event("", version=version.id) if yes else None)
 recorded("forget", lambda _, __, version: Event("", version=version.id))

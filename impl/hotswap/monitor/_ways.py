@@ -6,13 +6,20 @@ from typing import Final
 
 from hotswap._errors import Busy, DrainTimeout, PluginClosed, UpgradeCancelled, WrongState
 from hotswap.monitor._recorder import DONE, NOTHING, Event
+from hotswap_spec import LEVELS
 from hotswap_spec.upgrade import State
+
+LEVEL: Final = LEVELS["upgrade"]
 
 Step = tuple[str, int, frozenset[str]]
 """A group of threads, one of them, and what it can have done."""
 Way = list[Step]
 PREPARES: Final = ("preparing", "prepared")
 WAITS: Final = ("draining", "grace")
+TIMED: Final = frozenset(row.name for row in LEVEL.rows if "drain timeout" in row.says)
+"""Steps that a drain timeout must have come before; the specification says so of each in these words."""
+LATE: Final = {row.says.split()[-1]: row.name for row in LEVEL.rows if row.says.startswith("drain timeout: ")}
+"""Which of them it is, by the name of the `OnDrainTimeout`."""
 
 
 def wrong_refusal(s: State, event: Event, i: int) -> str:
@@ -31,12 +38,13 @@ def wrong_refusal(s: State, event: Event, i: int) -> str:
     return ""
 
 
-def ways(s: State, event: Event, i: int, slot: int) -> list[Way]:
+def ways(s: State, event: Event, i: int, slot: int, policy: str) -> list[Way]:
     """For each way in which the event can be made: who does what, in that order.
 
-    `i` is the upgrader of the event's attempt, `slot` the number of its version; -1: the state has none.
+    `i` is the upgrader of the event's attempt, `slot` the number of its version; -1: the state has none. `policy` is
+    what the plugin was told to do on a drain timeout.
     """
-    j = s.owner()
+    j, late = s.owner(), LATE[policy]
     at = s.upgraders[i].at if i >= 0 else ""
     match event.what, event.came:
         case "claim", "done":
@@ -57,25 +65,34 @@ def ways(s: State, event: Event, i: int, slot: int) -> list[Way]:
         case "publish", "done":
             return [[upgrader(j, "publish")]]
         case "interrupt", "done" if s.upgraders[j].exclusive:
-            return [[upgrader(j, "interrupt")]]
+            return [[upgrader(j, late)]]
         case "_drained", _ if event.inside:
             return []
         case "_drained", _ if not event.word and not s.upgraders[j].exclusive and s.upgraders[j].at in WAITS:
             return [[upgrader(j, "see_drained")]]
-        case "commit", "done" if at == "draining":  # the events that follow tell which it was
-            return [[upgrader(i, "detach"), upgrader(i, "commit")], [upgrader(i, "interrupt")]]
+        case "commit", "done" if at == "draining":
+            return [[upgrader(i, late), *([upgrader(i, "commit")] if late == "detach" else [])]]
         case "commit", "done":
             return [[upgrader(i, "commit")]]
         case "abort", "done" if at in PREPARES:
             return [[upgrader(i, "fail")]]
         case "abort", "done" if event.word == DrainTimeout.__name__:
-            return [[upgrader(i, "time_out", "let_be")]]
+            given_up = "interrupt" if late == "interrupt" else "time_out"  # DETACH may not detach any number
+            return [[upgrader(i, "let_be" if at == "grace" else given_up)]]
         case "abort", "done":
             return [[upgrader(i, "strike")]]
         case "finish", _ if i >= 0 and i == j and not s.undecided():
             return [[upgrader(i, "finish")], [upgrader(i, "let_be"), upgrader(i, "finish")]]
         case "finish", _ if i >= 0 and s.closed and at != "idle":
             return [[upgrader(i, "find_closed")]]
+        case "revive", _ if slot < 0 or s.versions[slot].at != "live":  # what is retired serves nobody any more
+            return []
+        case "overdue", _ if event.word and s.closers[0].at == "emptying":
+            return [[thread("closer", "interrupt_all")]]
+        case "turn_away", _:
+            return [[thread("caller", "turn_away")]]
+        case "return_closed", _:
+            return [[thread("closer", "return_closed")]]
         case "close", "done" if not s.closed:
             return [[thread("closer", "close"), *_learns(s, j)]]
         case "reclaim", _ if slot >= 0 and s.versions[slot].at != "reclaimed":
@@ -101,5 +118,5 @@ def upgrader(i: int, *steps: str) -> Step:
 
 
 def thread(who: str, step: str) -> Step:
-    """Cancellers and closers do their one step at once, so one of each is enough."""
+    """Cancellers and closers do their one step at once, so one of each is enough; and of the calls one is looked at."""
     return who, 0, frozenset({step})
