@@ -11,6 +11,13 @@ settings.register_profile("no time is asserted", deadline=None)
 settings.load_profile("no time is asserted")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A slow test that says nothing else has an hour; the others have what `pyproject.toml` says."""
+    for item in items:
+        if item.get_closest_marker("slow") is not None and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(3_600))
+
+
 @pytest.fixture
 def watched_code() -> Iterator[None]:
     """The scheduler sees the attributes of the production code."""

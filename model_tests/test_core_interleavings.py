@@ -34,23 +34,23 @@ STATES: Final[dict[str, tuple[Parties, int]]] = {
     "caller, upgrader, canceller, exclusive": (replace(EXCLUSIVE, canceller=True), 2100),
     "caller, two upgraders": (Parties(upgrades=(2, 3)), 2549),
     "caller, two upgraders, exclusive": (replace(EXCLUSIVE, upgrades=(2, 3)), 3865),
-    "two callers, upgrader, two instances": (Parties(callers=2, instances=2), 19137),
+    "two callers, upgrader, two instances": (Parties(callers=2, instances=2), 10968),
 }
 """How many states there are. They change when the code takes other steps: then look at the outcomes, and pin anew."""
 
 LARGE: Final[dict[str, tuple[Parties, int]]] = {
-    "two callers, upgrader, exclusive": (replace(EXCLUSIVE, callers=2), 46056),
-    "two callers, upgrader": (Parties(callers=2), 0),
-    "two callers, upgrader that fails at commit": (Parties(callers=2, fails_at="commit"), 0),
-    "two callers, upgrader that may time out": (Parties(callers=2, timeouts=True), 0),
-    "two callers, upgrader that may time out, exclusive": (replace(EXCLUSIVE, callers=2, timeouts=True), 0),
-    "two callers, upgrader, canceller": (Parties(callers=2, canceller=True), 0),
+    "two callers, upgrader, exclusive": (replace(EXCLUSIVE, callers=2), 24463),
+    "two callers, upgrader": (Parties(callers=2), 12205),
+    "two callers, upgrader that fails at commit": (Parties(callers=2, fails_at="commit"), 23444),
+    "two callers, upgrader that may time out": (Parties(callers=2, timeouts=True), 36772),
+    "two callers, upgrader that may time out, exclusive": (replace(EXCLUSIVE, callers=2, timeouts=True), 70195),
+    "two callers, upgrader, canceller": (Parties(callers=2, canceller=True), 39596),
     "two callers, upgrader, canceller, exclusive": (replace(EXCLUSIVE, callers=2, canceller=True), 0),
     "caller, upgrader, closer": (Parties(closer=True), 0),
     "caller, upgrader, closer, exclusive": (replace(EXCLUSIVE, closer=True), 0),
     "two callers, two upgraders": (Parties(callers=2, upgrades=(2, 3)), 150105),
     "two callers, two upgraders, exclusive": (replace(EXCLUSIVE, callers=2, upgrades=(2, 3)), 0),
-    "three callers, upgrader": (Parties(callers=3), 0),
+    "three callers, upgrader": (Parties(callers=3), 258798),
     "three callers, upgrader, two instances": (Parties(callers=3, instances=2), 0),
     "three callers, upgrader, exclusive": (replace(EXCLUSIVE, callers=3), 0),
 }
@@ -88,7 +88,6 @@ def test_every_state_keeps_s1_to_s3(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("name", LARGE)
 def test_every_state_of_a_larger_program_keeps_s1_to_s3(name: str) -> None:
     explored(*LARGE[name])
@@ -105,7 +104,6 @@ def test_larger_steps_lead_to_what_single_accesses_lead_to(name: str) -> None:
     assert set(verdict.outcomes) == set(explored(parties, count).outcomes)
 
 
-@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize(
     "parties",
     [

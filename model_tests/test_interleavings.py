@@ -83,7 +83,6 @@ def test_every_interleaving_with_one_preemption_keeps_s1_to_s8(name: str) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("name", BOUNDED)
 def test_interleavings_with_two_preemptions_keep_s1_to_s8(name: str) -> None:
     """As many as the limit lets be made; the verdict says whether these are all."""

@@ -99,7 +99,6 @@ def test_every_interleaving_with_one_preemption_keeps_s1_to_s9(name: str) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("name", EXHAUSTIVE_SLOWLY)
 def test_every_interleaving_keeps_s1_to_s9_at_length(name: str) -> None:
     case = MORE[name]
@@ -109,7 +108,6 @@ def test_every_interleaving_keeps_s1_to_s9_at_length(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("name", sorted(MORE.keys() - EXHAUSTIVE.keys() - EXHAUSTIVE_SLOWLY.keys()))
 def test_interleavings_with_two_preemptions_keep_s1_to_s9(name: str) -> None:
     """All with one preemption; of those with two as many as the limit lets be made."""

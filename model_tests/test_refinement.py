@@ -170,7 +170,6 @@ def test_every_step_refines_in_all_orders_within_a_bound(name: str, preemptions:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("name", [name for name in FOLLOWED if name not in FOUR_TASKS])
 def test_every_step_refines_in_all_orders_with_two_preemptions(name: str) -> None:
     verdict = follow(FOLLOWED[name], 2, Refinement())

@@ -104,7 +104,6 @@ def test_any_program_has_the_same_outcomes_and_classes(tasks: list[list[Act]]) -
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3_600)
 @settings(max_examples=2_000)
 @given(PROGRAMS)
 def test_any_of_many_programs_has_the_same_outcomes_and_classes(tasks: list[list[Act]]) -> None:

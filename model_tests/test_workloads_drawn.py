@@ -41,7 +41,6 @@ def test_a_drawn_workload_keeps_s1_to_s8(drawn: Drawn) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3_600)
 @settings(max_examples=5 * WORKLOADS, **DERANDOMIZED)
 @given(workloads())
 def test_a_drawn_workload_keeps_s1_to_s8_at_length(drawn: Drawn) -> None:
