@@ -83,7 +83,7 @@ def strict_closer(work: Workload) -> None:
 
         def closes() -> None:
             being_closed.append(instance)
-            instance._step("begins to close")
+            instance.shared.run.access(instance.shared, True, "begins to close")
             close()
             being_closed.remove(instance)
 

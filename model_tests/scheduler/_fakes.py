@@ -31,8 +31,7 @@ class SchedulerRuntime(FakeRuntime):
         self.instances: list[SchedulerInstance] = []
 
     def load(self, wasm: object, manifest: PluginManifest) -> FakeCode:
-        self.run.announce(self.shared, False, "compiles on")
-        self.run.touch(self.shared, False)
+        self.run.access(self.shared, False, "compiles on")
         return super().load(wasm, manifest)
 
     def count(self, created: int = 0, closed: int = 0) -> None:
@@ -43,7 +42,8 @@ class SchedulerRuntime(FakeRuntime):
         return SchedulerCode(self, module)
 
 
-_FACTS: Final[dict[int, tuple[FakeModule, ModuleFacts]]] = {}
+_FACTS: Final[dict[int, tuple[FakeModule, ModuleFacts, int]]] = {}
+"""By identity: the module, what is known of it, and its number."""
 
 
 class Flag(Event):
@@ -69,9 +69,10 @@ class SchedulerCode(FakeCode):
         known = _FACTS.get(id(module))
         if known is None or known[0] is not module:
             super().__init__(runtime, module)
-            known = _FACTS[id(module)] = module, self.facts
-        self.module, self.facts, self.stopping = module, known[1], Flag()
-        self._at(runtime, int(module.removeprefix(b"v")))
+            known = _FACTS[id(module)] = module, self.facts, int(module.removeprefix(b"v"))
+        self.module, self.facts, number = known
+        self.stopping = Flag()
+        self._at(runtime, number)
 
     def _at(self, runtime: SchedulerRuntime, number: int) -> None:
         self.runtime: SchedulerRuntime = runtime
@@ -80,8 +81,7 @@ class SchedulerCode(FakeCode):
         self._stop = Shared(self.run, "stop")
 
     def instantiate(self, *, probe: bool) -> FakeInstance:
-        self.run.announce(self.shared, False, "instantiates on")
-        self.run.touch(self.shared, False)
+        self.run.access(self.shared, False, "instantiates on")
         return super().instantiate(probe=probe)
 
     def _instance(self) -> FakeInstance:
@@ -114,25 +114,28 @@ class SchedulerInstance(FakeInstance):
     def call(self, func: str, args: tuple[Number, ...]) -> Value:
         runtime = self.scheduler_code.runtime
         others = [other for other in runtime.instances if other._code is not self._code] if runtime.one_version else []
-        self._step("enters", also=tuple(2 * other.shared.key for other in others))
+        self._enters(others)
         if any(other.inside for other in others):
             runtime.violated("EXCLUSIVE: two versions run at once")
         return super().call(func, args)
 
     def close(self) -> None:
-        self._step("closes")
+        self.shared.run.access(self.shared, True, "closes")
         super().close()
 
     def _run(self, func: str, args: tuple[Number, ...]) -> Value:
         try:
             return self._work(func, args)
         finally:
-            self._step("leaves")
+            self.shared.run.access(self.shared, True, "leaves")
 
     def _work(self, func: str, args: tuple[Number, ...]) -> Value:
         """What is done inside."""
         return super()._run(func, args)
 
-    def _step(self, what: str, also: tuple[int, ...] = ()) -> None:
-        self.shared.run.announce(self.shared, True, what)
-        self.shared.run.touch(self.shared, True, also)
+    def _enters(self, others: list[SchedulerInstance]) -> None:
+        if others:
+            self.shared.run.announce(self.shared, True, "enters")
+            self.shared.run.touch(self.shared, True, tuple(other.shared.code for other in others))
+        else:
+            self.shared.run.access(self.shared, True, "enters")

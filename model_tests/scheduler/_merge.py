@@ -35,40 +35,38 @@ if TYPE_CHECKING:
 JOINED_MAX: Final = 100_000
 ANY: Final = -1
 """The set of all locks."""
-UNKNOWN: Final = ANY, ANY
 NOBODY: Final = -1
 """No task holds these."""
 
-Known = dict[int, tuple[int, int]]
-"""By an object's origin: the locks held at all changes and guarded reads; at all accesses, if it is guarded at all."""
+Guards = tuple[int, int, int, int, int]
+"""An object's origin; the locks held at all changes and guarded reads; at all accesses, if it is guarded at all;
+those with which exactly a read, or a change, is guarded and teaches nothing. As bits, by the locks' keys."""
+UNGUARDED: Final[Guards] = 0, 0, 0, NOBODY, NOBODY
+
+Known = dict[int, Guards]
+"""By an object's origin."""
+
+
+def guards(origin: int, reads: int = ANY, writes: int = ANY) -> Guards:
+    if reads <= 0 or writes not in (0, reads):
+        return origin, reads, writes, NOBODY, NOBODY
+    return origin, reads, writes, reads, writes or NOBODY
 
 
 class Guarded(Shared):
     """Something whose accesses may be guarded."""
 
-    __slots__ = ("_origin", "guard", "reads", "writes")
+    __slots__ = ("_origin", "read_guard", "reads", "write_guard", "writes")
 
     def __init__(self, run: Run, kind: str) -> None:
         super().__init__(run, kind)
-        self.reads = self.writes = 0
-        """As in `Known`; as bits, by the locks' keys."""
-        self.guard = NOBODY
-        """With exactly these locks a read is guarded, and changes nothing of what is known; a change too, if they are
-        `writes` as well."""
-        if run.known is not None:
-            maker = run.current
-            self._origin = origin = self.key if maker is None else run.origin(maker)
-            self.reads, self.writes = reads, writes = run.known.get(origin, UNKNOWN)
-            if reads and writes in (0, reads):
-                self.guard = reads
+        self._origin, self.reads, self.writes, self.read_guard, self.write_guard = run.guards_of(self.key)
 
     def is_guarded(self, write: bool) -> bool:
         """Whether an access by the current task is guarded, so that it needs no announcement."""
         run = self.run
         held = run.held
-        if held == self.guard and run.joined < JOINED_MAX:
-            if write and not self.writes:
-                return False
+        if held == (self.write_guard if write else self.read_guard) and run.joined < JOINED_MAX:
             run.joined += 1
             return True
         if run.current is None:
@@ -91,5 +89,5 @@ class Guarded(Shared):
 
     def _know(self, reads: int, writes: int) -> None:
         if (reads, writes) != (self.reads, self.writes):
-            self.reads, self.writes = self.run.learned[self._origin] = reads, writes
-            self.guard = reads if reads and writes in (0, reads) else NOBODY
+            known = self.run.learned[self._origin] = guards(self._origin, reads, writes)
+            _, self.reads, self.writes, self.read_guard, self.write_guard = known

@@ -22,7 +22,11 @@ class Lock(Shared):
     __slots__ = ("_bit", "_free")
 
     def __init__(self, run: Run) -> None:
-        super().__init__(run, "lock")
+        self.run = run  # what sets this in several classes is slower than what does so in one
+        self.label = "lock"
+        self.key, self.code, self.changed = run.number()
+        if run.story is not None:
+            run.name(self)
         self._bit = 1 << self.key
         self._free = True
 
@@ -33,8 +37,8 @@ class Lock(Shared):
         run = self.run
         if run.expected == run.mine + self.changed:  # as in `announce`, and so in what follows
             run.expected = run.advance()
-        elif run.announce(self, True, "acquires", self._is_free):
-            run.touch(self, True)
+        else:
+            run.stop(self, self.changed, "acquires", (self.changed,), self._is_free)
         self._free = False
         run.held |= self._bit
         return True
@@ -45,7 +49,8 @@ class Lock(Shared):
         run = self.run
         if run.known is not None:
             run.joined += 1
-            run.releases(self)
+            if run.is_open:
+                run.releases(self)
         elif run.announce(self, True, "releases"):
             run.touch(self, True)
         self._free = True
@@ -56,7 +61,11 @@ class Parker(Shared):
     __slots__ = ("_permit",)
 
     def __init__(self, run: Run) -> None:
-        super().__init__(run, "parker")
+        self.run = run
+        self.label = "parker"
+        self.key, self.code, self.changed = run.number()
+        if run.story is not None:
+            run.name(self)
         self._permit = False
 
     def _has_permit(self) -> bool:
@@ -91,30 +100,38 @@ class Atomic(Guarded, Generic[T]):
     __slots__ = ("_value",)
 
     def __init__(self, run: Run, value: T) -> None:
-        super().__init__(run, "atomic")
+        self.run = run
+        self.label = "atomic"
+        self.key, self.code, self.changed = run.number()
+        if run.story is not None:
+            run.name(self)
+        self._origin, self.reads, self.writes, self.read_guard, self.write_guard = run.guards_of(self.key)
         self._value = value
 
     @property
     def value(self) -> T:
         run = self.run
-        if run.held == self.guard and run.joined < JOINED_MAX:  # as in `is_guarded`, and so in what follows
-            run.joined += 1
+        # As in `is_guarded`, and so in what follows.
+        if run.held == self.read_guard and (joined := run.joined) < JOINED_MAX:
+            run.joined = joined + 1
         elif (self.writes or (self.reads and run.held)) and self.is_guarded(False):
             pass
         elif run.expected == run.mine + self.code:
             run.expected = run.advance()
-        elif run.current is not None and run.announce(self, False, "reads"):
-            run.touch(self, False)
+        elif run.current is not None:
+            run.stop(self, self.code, "reads", (self.code,))
         return self._value
 
     @value.setter
     def value(self, value: T) -> None:
         run = self.run
-        if self.reads and self.is_guarded(True):
+        if run.held == self.write_guard and (joined := run.joined) < JOINED_MAX:
+            run.joined = joined + 1
+        elif self.reads and (self.writes or self.reads & ~run.held) and self.is_guarded(True):
             pass
         elif run.expected == run.mine + self.changed:
             run.expected = run.advance()
-        elif run.current is not None and run.announce(self, True, "stores to"):
+        elif run.current is not None and run.stop(self, self.changed, "stores to"):
             run.touch(self, value is not self._value)
         self._value = value
 
@@ -123,26 +140,35 @@ class Bag(Guarded, Generic[T]):
     __slots__ = ("_items",)
 
     def __init__(self, run: Run, items: Iterable[T]) -> None:
-        super().__init__(run, "bag")
+        self.run = run
+        self.label = "bag"
+        self.key, self.code, self.changed = run.number()
+        if run.story is not None:
+            run.name(self)
+        self._origin, self.reads, self.writes, self.read_guard, self.write_guard = run.guards_of(self.key)
         self._items = list(items)
 
     def append(self, item: T, /) -> None:
         run = self.run
-        if self.reads and self.is_guarded(True):
+        if run.held == self.write_guard and (joined := run.joined) < JOINED_MAX:
+            run.joined = joined + 1
+        elif self.reads and (self.writes or self.reads & ~run.held) and self.is_guarded(True):
             pass
         elif run.expected == run.mine + self.changed:
             run.expected = run.advance()
-        elif run.announce(self, True, "appends to"):
-            run.touch(self, True)
+        elif run.current is not None:
+            run.stop(self, self.changed, "appends to", (self.changed,))
         self._items.append(item)
 
     def pop(self) -> T:
         run = self.run
-        if self.reads and self.is_guarded(True):
+        if run.held == self.write_guard and (joined := run.joined) < JOINED_MAX:
+            run.joined = joined + 1
+        elif self.reads and (self.writes or self.reads & ~run.held) and self.is_guarded(True):
             pass
         elif run.expected == run.mine + self.changed:
             run.expected = run.advance()
-        elif run.announce(self, True, "pops from"):
+        elif run.current is not None and run.stop(self, self.changed, "pops from"):
             run.touch(self, bool(self._items))
         return self._items.pop()
 
@@ -158,12 +184,14 @@ class Bag(Guarded, Generic[T]):
 
     def __len__(self) -> int:
         run = self.run
-        if self.reads and self.is_guarded(False):
+        if run.held == self.read_guard and (joined := run.joined) < JOINED_MAX:
+            run.joined = joined + 1
+        elif (self.writes or (self.reads and run.held)) and self.is_guarded(False):
             pass
         elif run.expected == run.mine + self.code:
             run.expected = run.advance()
-        elif run.announce(self, False, "counts"):
-            run.touch(self, False)
+        elif run.current is not None:
+            run.stop(self, self.code, "counts", (self.code,))
         return len(self._items)
 
 

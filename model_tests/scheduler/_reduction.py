@@ -30,6 +30,8 @@ left out: the schedule that stands for a class might be one with too many preemp
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from enum import Enum
 from typing import Final
 
@@ -42,6 +44,9 @@ RUNS_BETWEEN_CAREFUL: Final = 50
 NOTHING: Final = Did(None)
 ASLEEP: Final[dict[int, Footprint]] = {}
 """Nobody; never changed."""
+NOBODY: Final = -1
+ALL: Final = -1
+"""The set of all choices, as bits."""
 
 
 class Reduction(Enum):
@@ -50,10 +55,21 @@ class Reduction(Enum):
     RACES = "races and sleep sets"
 
 
+def as_bits(choices: Iterable[int]) -> int:
+    bits = 0
+    for choice in choices:
+        bits |= 1 << choice
+    return bits
+
+
 def conflict(one: Footprint, other: Footprint) -> bool:
     if one is None or other is None:
         return True
-    return any(a >> 1 == b >> 1 and (a | b) & 1 for a in one for b in other)
+    for a in one:
+        for b in other:
+            if a ^ b <= 1 and (a | b) & 1:
+                return True
+    return False
 
 
 class Node:
@@ -70,8 +86,8 @@ class Node:
         self.sleep = sleep
         self.explored = ASLEEP
         """Choices made here before the present one."""
-        self.wanted: set[int] | None = None
-        """The choices to explore; None: all."""
+        self.wanted = ALL
+        """The choices to explore, as bits."""
 
     def preempts(self, choice: int) -> bool:
         return choice // 3 != self.last and 3 * self.last in self.enabled
@@ -80,9 +96,7 @@ class Node:
         """Who ran last first; -1 if there is nothing left to explore."""
         own = 3 * self.last
         for choice in [own, *self.enabled] if own in self.enabled else self.enabled:
-            if choice in self.explored or choice in self.sleep:
-                continue
-            if self.wanted is not None and choice not in self.wanted:
+            if not self.wanted >> choice & 1 or choice in self.explored or choice in self.sleep:
                 continue
             if self.left == 0 and self.preempts(choice):
                 continue
@@ -100,7 +114,8 @@ class DepthFirst(Guide):
         self.anew()
 
     def anew(self) -> None:
-        self._nodes: list[Node | None] = []  # None: there was no choice, and nothing slept
+        self._nodes: list[Node | None] = []  # None: nothing sleeps, and nothing but what was chosen is to be explored
+        self._enabled: list[list[int]] = []
         self._chosen: list[int] = []
         self._did: list[Did] = []
         self._steps: list[int] = []
@@ -109,10 +124,9 @@ class DepthFirst(Guide):
         """The steps before the end of this one in every schedule of the class, and this one."""
         self._depth = 0
         self._runs = 0
-        self._reading: dict[int, int] = {}
-        """By object: the steps that read it."""
-        self._changing: dict[int, int] = {}
-        self._of_task: dict[int, int] = {}
+        self._reached: defaultdict[int, int] = defaultdict(int)
+        """The steps that read an object, and those that changed it: by what a footprint says of that."""
+        self._of_task: defaultdict[int, int] = defaultdict(int)
 
     def script(self, careful: bool) -> list[int]:
         self._runs += 1
@@ -127,53 +141,63 @@ class DepthFirst(Guide):
         self._depth = at + 1
         if at < len(self._chosen):
             return self._chosen_before(at, enabled)
-        last, left, sleep = -1, self._bound, ASLEEP
-        if at:
-            before, made = self._nodes[at - 1], self._chosen[at - 1]
-            last = made // 3
-            if before is not None:
-                left = before.left
-                if left is not None and before.preempts(made):
-                    left -= 1
-                if (before.sleep or before.explored) and self._reduction is not Reduction.NONE:
-                    footprint, asleep = self._did[at - 1].footprint, before.sleep | before.explored
-                    sleep = {c: f for c, f in asleep.items() if c // 3 != last and not conflict(f, footprint)}
-        if len(enabled) == 1 and not sleep and left is None:
-            chosen = enabled[0]
-            self._nodes.append(None)
-            self._chosen.append(chosen)
-            return chosen
-        node = Node(enabled, last, left, sleep)
-        chosen = node.next_choice()
-        if chosen < 0:
-            raise Pruned
+        before = self._nodes[at - 1] if at else None
+        sleep = ASLEEP if before is None else self._asleep_after(at - 1, before)
+        if self._races and not sleep and not enabled[-1] % 3:
+            own = self._chosen[-1] // 3 * 3 if at else NOBODY
+            node, chosen = None, own if own in enabled else enabled[0]
+        else:
+            node = self._node(at, enabled, sleep)
+            chosen = node.next_choice()
+            if chosen < 0:
+                raise Pruned
+            if self._races:
+                node.wanted = 1 << chosen
+                if enabled[-1] % 3:  # waits that may end by themselves come last
+                    node.wanted |= as_bits(choice for choice in enabled if choice % 3)
         self._nodes.append(node)
+        self._enabled.append(enabled)
         self._chosen.append(chosen)
-        if self._races:
-            node.wanted = {chosen}
-            if enabled[-1] % 3:  # waits that may end by themselves come last
-                node.wanted.update(choice for choice in enabled if choice % 3)
         return chosen
 
+    def _asleep_after(self, at: int, node: Node) -> dict[int, Footprint]:
+        """What still sleeps after step `at`."""
+        if not (node.sleep or node.explored) or self._reduction is Reduction.NONE:
+            return ASLEEP
+        last, footprint, asleep = self._chosen[at] // 3, self._did[at].footprint, node.sleep | node.explored
+        return {c: f for c, f in asleep.items() if c // 3 != last and not conflict(f, footprint)}
+
+    def _node(self, at: int, enabled: list[int], sleep: dict[int, Footprint]) -> Node:
+        """The state before step `at`."""
+        last, left, before = -1, self._bound, None
+        if at:
+            last, before = self._chosen[at - 1] // 3, self._nodes[at - 1]
+        if before is not None:
+            left = before.left
+            if left is not None and before.preempts(self._chosen[at - 1]):
+                left -= 1
+        return Node(enabled, last, left, sleep)
+
     def _chosen_before(self, at: int, enabled: list[int]) -> int:
-        node, chosen = self._nodes[at], self._chosen[at]
-        were = [chosen] if node is None else node.enabled
-        if were != enabled:
-            raise Nondeterministic(f"step {at}: {enabled} are possible, and were {were}")
-        return chosen
+        if self._enabled[at] != enabled:
+            raise Nondeterministic(f"step {at}: {enabled} are possible, and were {self._enabled[at]}")
+        return self._chosen[at]
 
     def made(self, did: Did) -> None:
         at = self._depth - 1
         if at == len(self._did):
             self._did.append(did)
-            self._steps.append(self._chosen[at] << CHOICE_SHIFT | did[4])
-            if self._races:
-                self._order(at, did)
+            if did[0] is None and self._races:
+                raise UnknownFootprint("a step's footprint is not known, so its races are not")
         elif self._did[at] != did:
             raise Nondeterministic(f"step {at}: it did {did}, and did {self._did[at]} before")
 
     def again(self) -> bool:
         nodes, chosen, made = self._nodes, self._chosen, self._did
+        new = range(len(self._steps), len(made))
+        self._steps += [chosen[at] << CHOICE_SHIFT | made[at][4] for at in new]
+        if self._races:
+            self._order()
         for at in range(len(chosen) - 1, -1, -1):
             node = nodes[at]
             if node is None or len(node.enabled) == 1:
@@ -190,50 +214,54 @@ class DepthFirst(Guide):
 
     def _cut(self, at: int) -> None:
         """What follows the choice of this number is forgotten."""
-        del self._nodes[at + 1 :], self._chosen[at + 1 :], self._did[at:], self._steps[at:], self._past[at:]
         if self._races:
-            low = (1 << at) - 1
-            for masks in (self._reading, self._changing, self._of_task):
-                for key, mask in masks.items():
-                    masks[key] = mask & low
+            low, reached, of_task = (1 << at) - 1, self._reached, self._of_task
+            for did in self._did[at:]:
+                for part in did.footprint or ():
+                    reached[part] &= low
+            for task in of_task:
+                of_task[task] &= low
+        del self._nodes[at + 1 :], self._enabled[at + 1 :], self._chosen[at + 1 :]
+        del self._did[at:], self._steps[at:], self._past[at:]
 
     # -- races -------------------------------------------------------------------------------------------------
 
-    def _order(self, at: int, did: Did) -> None:
-        """The step's past, and what its races ask for at earlier states."""
-        footprint, needs, _, _, _ = did
-        if footprint is None:
-            raise UnknownFootprint("a step's footprint is not known, so its races are not")
-        task, bit, pasts = self._chosen[at] // 3, 1 << at, self._past
-        own = self._of_task.get(task, 0)
-        past = pasts[own.bit_length() - 1] if own else self._born(task)
-        self._of_task[task] = own | bit
-        ordered = past  # what comes before for other reasons than this step's own accesses
-        earlier = 0
-        reading, changing = self._reading, self._changing
-        for part in footprint:
-            key = part >> 1
-            earlier |= changing.get(key, 0)
-            if part & 1:
-                earlier |= reading.get(key, 0)
-                changing[key] = changing.get(key, 0) | bit
-            else:
-                reading[key] = reading.get(key, 0) | bit
-        earlier &= ~(ordered | bit)
-        races: list[int] = []
-        while earlier:
-            i = earlier.bit_length() - 1
-            past |= pasts[i]
-            if needs and self._did[i].gives >> needs & 1:
-                earlier ^= 1 << i
+    def _order(self) -> None:
+        """The past of each step that is new, and what its races ask for at earlier states."""
+        chosen, made, enabled, pasts = self._chosen, self._did, self._enabled, self._past
+        reached, of_task = self._reached, self._of_task
+        for at in range(len(pasts), len(made)):
+            footprint, needs, _, _, _ = made[at]
+            assert footprint is not None
+            task, bit = chosen[at] // 3, 1 << at
+            own = of_task[task]
+            past = pasts[own.bit_length() - 1] if own else self._born(task)
+            of_task[task] = own | bit
+            ordered = past  # what comes before for other reasons than this step's own accesses
+            earlier = 0
+            for part in footprint:
+                earlier |= reached[part | 1]
+                if part & 1:
+                    earlier |= reached[part - 1]
+                reached[part] |= bit
+            earlier &= ~(ordered | bit)
+            if not earlier:
+                pasts.append(past | bit)
                 continue
-            ordered |= pasts[i]
-            earlier &= ~ordered
-            if self._nodes[i] is not None:
-                races.append(i)
-        pasts.append(past | bit)
-        for i in races:
-            self._try(i, at)
+            races: list[int] = []
+            while earlier:
+                i = earlier.bit_length() - 1
+                past |= pasts[i]
+                if needs and made[i].gives >> needs & 1:
+                    earlier ^= 1 << i
+                    continue
+                ordered |= pasts[i]
+                earlier &= ~ordered
+                if len(enabled[i]) > 1:
+                    races.append(i)
+            pasts.append(past | bit)
+            for i in races:
+                self._try(i, at)
 
     def _born(self, task: int) -> int:
         """The past of the step that spawned the task."""
@@ -246,17 +274,23 @@ class DepthFirst(Guide):
     def _try(self, i: int, at: int) -> None:
         """Steps i and `at` race: see that, at the state before i, something is tried that leads to the other order."""
         node, chosen, past = self._nodes[i], self._chosen, self._past
-        assert node is not None
-        wanted, task = node.wanted, chosen[at] // 3
-        assert wanted is not None
-        firsts: dict[int, int] = {}  # of each task: its first step that does not follow from step i, and step `at`
-        for k in range(i + 1, at):
-            if not past[k] >> i & 1:
-                firsts.setdefault(chosen[k] // 3, k)
-        firsts.setdefault(task, at)
-        among = sum(1 << k for k in firsts.values())
-        initial = {chosen[k] for k in firsts.values() if not past[k] & among & ~(1 << k)}
-        if initial.isdisjoint(wanted):
-            possible = [choice for choice in initial if choice in node.enabled]
-            own = [choice for choice in possible if choice // 3 == task]
-            wanted.update((own or possible)[:1] or node.enabled)
+        wanted = 1 << chosen[i] if node is None else node.wanted
+        task = chosen[at] // 3
+        among, firsts = 0, list[int]()  # of each task: its first step that does not follow from step i, or step `at`
+        for other, steps in self._of_task.items():
+            k = at
+            if later := steps >> i + 1:
+                k = i + (later & -later).bit_length()
+            if past[k] >> i & 1:
+                k = at
+            if k < at or other == task:
+                firsts.append(k)
+                among |= 1 << k
+        initial = as_bits(chosen[k] for k in firsts if not past[k] & among & ~(1 << k))
+        if initial & wanted:
+            return
+        if node is None:
+            node = self._nodes[i] = self._node(i, self._enabled[i], ASLEEP)
+        possible = [choice for choice in node.enabled if initial >> choice & 1]
+        own = [choice for choice in possible if choice // 3 == task]
+        node.wanted = wanted | as_bits((own or possible)[:1] or node.enabled)

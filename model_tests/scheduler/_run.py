@@ -27,26 +27,36 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import chain
 from types import FrameType
 from typing import Final
 
 from scheduler._errors import Abandoned, Livelock, Unannounced, WouldBlock
-from scheduler._merge import Known
+from scheduler._guides import OBJECTS_MAX
+from scheduler._merge import UNGUARDED, Guards, Known, guards
 from scheduler._steps import NEVER, Steps
 from scheduler._story import Story, where
 from scheduler._task import Limits, Shared, Task
 
 UNWOUND_MAX: Final = 10_000
+KEYS: Final = range(1, OBJECTS_MAX + 1)
+CODES: Final = range(2, 2 * OBJECTS_MAX + 2, 2)
+CHANGED: Final = range(3, 2 * OBJECTS_MAX + 3, 2)
+
+
+def _too_many() -> tuple[int, int, int]:
+    raise MemoryError(f"more than {OBJECTS_MAX} objects in one run")
 
 
 class Run(Steps):
     """The tasks of one run and all that they share. Outside the tasks (set-up, checks) accesses just happen."""
 
-    __slots__ = ("chance_object", "clock_object", "known", "learned", "objects", "unwound")
+    __slots__ = ("chance_object", "clock_object", "known", "learned", "number", "unwound")
 
     def __init__(self, limits: Limits, story: Story | None = None, known: Known | None = None) -> None:
         super().__init__(limits, story)
-        self.objects = 0  # so many were made
+        self.number = chain(zip(KEYS, CODES, CHANGED, strict=True), iter(_too_many, ())).__next__
+        """The numbers of the next object, and what footprints say of its reads and changes."""
         self.unwound = 0  # accesses since it was given up
         self.known = known
         """What guards which objects, so that accesses may join the step before them; None: each is a step."""
@@ -55,9 +65,19 @@ class Run(Steps):
         self.clock_object = Shared(self, "time")
         self.chance_object = Shared(self, "chance")
 
-    def name_of(self, kind: str, key: int) -> str:
+    def name(self, shared: Shared) -> None:
+        """In a story a new object has the name of what it is assigned to."""
+        kind = shared.label
         name = where(skip=("scheduler",)).target(kind) if kind in ("lock", "parker", "atomic", "bag") else kind
-        return f"{name}#{key}"
+        shared.label = f"{name}#{shared.key}"
+
+    def guards_of(self, key: int) -> Guards:
+        """What is known of a new object."""
+        if self.known is None:
+            return UNGUARDED
+        maker = self.current
+        origin = key if maker is None else self.origin(maker)
+        return self.known.get(origin) or guards(origin)
 
     def origin(self, maker: Task) -> int:
         """Who makes an object, and which of his it is: so it is found again in other runs."""
@@ -99,6 +119,18 @@ class Run(Steps):
         if self.expected == self.mine + announced:
             self.expected = self.advance()
             return False
+        return self.stop(shared, announced, what, None, ready, until)
+
+    def stop(
+        self,
+        shared: Shared,
+        announced: int,
+        what: str,
+        footprint: tuple[int, ...] | None = None,
+        ready: Callable[[], bool] | None = None,
+        until: float | None = None,
+    ) -> bool:
+        """The same for an access that is not the expected one. With its `footprint`, no `touch` need follow."""
         task = self.current
         if task is None:
             if ready is not None and not self.over and not ready():
@@ -106,40 +138,45 @@ class Run(Steps):
             return False
         if self.over and self._unwinds():
             return False
-        task.held = self.held
-        task.shared, task.write, task.announced = shared, write, announced
+        task.shared, task.announced, task.footprint = shared, announced, footprint
         task.what, task.ready, task.until = what, ready, until
         if self.story is not None:
             task.line = where(skip=("scheduler",))
         try:
-            self._ended(task)
-            following = self._next()
+            following = self._next(task)
         except BaseException as error:  # noqa: BLE001  raised again by whoever makes the run
             self._raised, following = error, None
         if following is not task:
             task.worker.hand_over(self._hub if following is None else following.worker)
             if self.over:
                 self._unwinds()
-        return self._open
+        return self.is_open
+
+    def access(self, shared: Shared, write: bool, what: str) -> None:
+        """Announce an access that reads or changes just this, whatever else happens, and have it happen."""
+        announced = shared.changed if write else shared.code
+        if self.expected == self.mine + announced:
+            self.expected = self.advance()
+        elif self.current is not None:
+            self.stop(shared, announced, what, (announced,))
 
     def touch(self, shared: Shared, write: bool, also: tuple[int, ...] = ()) -> None:
         """The access happens: its footprint. Must have been announced."""
-        if not self._open:
+        if not self.is_open:
             return
-        task = self.current
-        assert task is not None
-        if shared is not self._shared or self._footprint is not None or (write and not task.write):
-            self.problem = Unannounced(f"{task.name} touches {shared.label}, which it has not announced")
+        if shared is not self._shared or self._footprint is not None or (write and not self._announced & 1):
+            name = "" if self.current is None else self.current.name
+            self.problem = Unannounced(f"{name} touches {shared.label}, which it has not announced")
             raise self.problem
-        part = shared.changed if write else shared.code
+        part = self._announced if write else self._announced & -2
         self._footprint = (part, *also) if also else (part,)
-        if self.races is not None:
+        if self.races is not None and self.current is not None:
             for part in self._footprint:
-                self.races.reached(task.index, part >> 1, bool(part & 1))
+                self.races.reached(self.current.index, part >> 1, bool(part & 1))
 
     def joins(self, shared: Shared, write: bool, *, gives: bool = False) -> None:
         """As `touch`, for an access that may join the step under way. `gives`: it may end a wait for `shared`."""
-        if self._open and self._footprint is not None:
+        if self.is_open and self._footprint is not None:
             self._footprint += (shared.changed if write else shared.code,)
             self._gives |= gives << shared.key
         else:
@@ -147,10 +184,11 @@ class Run(Steps):
 
     def releases(self, lock: Shared) -> None:
         """A release that joins the step under way."""
-        if self._open and self._footprint is not None:
+        if lock is self._shared:
+            return  # the step is the acquire of it, and decides who comes first
+        if self.is_open and self._footprint is not None:
             self._footprint += (lock.changed,)
-            if lock is not self._shared:  # else the step is the acquire of it, and decides who comes first
-                self._gives |= 1 << lock.key
+            self._gives |= 1 << lock.key
 
     def plain(self, owner: object, attribute: str, write: bool) -> None:
         """An access to a plain attribute, which announced steps must order."""
@@ -177,7 +215,7 @@ class Run(Steps):
 
     def abandon(self) -> None:
         """Unwind what still runs."""
-        self.over, self._open, self.expected = True, False, NEVER
+        self.over, self.is_open, self.expected = True, False, NEVER
         for task in self.tasks:
             if task.shared is not None and not task.done:
                 self.current = task

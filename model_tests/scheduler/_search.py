@@ -73,14 +73,13 @@ class Tally:
     def runs(self) -> int:
         return self.schedules + self.pruned
 
-    def add(self, run: Run, result: object) -> None:
+    def add(self, run: Run, result: Hashable) -> None:
         self.steps += run.steps
         if isinstance(result, Pruned):
             self.pruned += 1
             return
         self.schedules += 1
         if not isinstance(result, Found):
-            assert isinstance(result, Hashable)
             self.outcomes[result] += 1
 
 
@@ -92,12 +91,12 @@ def run_once(
     known: Known | None = None,
     *,
     full: bool = False,
-) -> tuple[Run, object]:
+) -> tuple[Run, Hashable]:
     """One run. The last item is its outcome, or the `Found`, `Pruned` or `EachAccess` that ended it."""
     run = Run(limits, story, known)
     if full:
         run.full = []
-    result: object
+    result: Hashable
     try:
         check = program(run)
         if known is not None and run.after_step is not None:
@@ -189,7 +188,7 @@ def _told(program: Program, choices: list[int], limits: Limits, known: Known | N
     return failure
 
 
-def _again(program: Program, schedule: str, limits: Limits) -> tuple[object, Failure]:
+def _again(program: Program, schedule: str, limits: Limits) -> tuple[Hashable, Failure]:
     """What one schedule ends in, and the same told as a failure."""
     story = Story()
     with quiet():

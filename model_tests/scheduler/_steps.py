@@ -29,12 +29,14 @@ class Steps:
         "_announced",
         "_backend",
         "_chosen",
+        "_chosen_max",
         "_footprint",
         "_gives",
         "_guide",
         "_hub",
+        "_is_plain",
+        "_may_end",
         "_needs",
-        "_open",
         "_raised",
         "_script",
         "_shared",
@@ -47,6 +49,7 @@ class Steps:
         "full",
         "held",
         "how",
+        "is_open",
         "joined",
         "limits",
         "mine",
@@ -55,7 +58,6 @@ class Steps:
         "problem",
         "races",
         "spurious",
-        "steps",
         "story",
         "tasks",
         "timeouts",
@@ -71,15 +73,18 @@ class Steps:
         self.current: Task | None = None
         self.held = 0
         """The locks of the current task, as bits."""
-        self.how = GO  # in which way the step goes on that was chosen last
+        self.how = GO  # in which way the step under way ended a wait; who waits sets it back
         self.over = False
         self.at_end: list[Callable[[], None]] = []
         """Done when all tasks have ended or are unwound."""
         self.now = 0.0
-        self.timeouts, self.spurious, self.steps = limits.timeouts, limits.spurious, 0
+        self.timeouts, self.spurious = limits.timeouts, limits.spurious
+        self._may_end = limits.timeouts or limits.spurious  # whether a wait may end by itself
         self._script: list[int] = []
         self._chosen: list[int] = []  # after the script
+        self._chosen_max = limits.steps
         self.races = Races() if limits.races else None
+        self._is_plain = True  # nobody wants to see the steps
         self.problem: Found | None = None
         self.after_step: Callable[[Task, str, Shared | None], None] | None = None
         """Told of each step that was made: by whom, what, on which object. The task has come to its next access.
@@ -87,7 +92,7 @@ class Steps:
         self._raised: BaseException | None = None
         self.expected, self.mine = NEVER, 0  # the step to replay, and the running task's part in such a number
         self.advance: Callable[[], int] = iter(()).__next__
-        self._open = False  # whether a step is under way whose footprint is taken down
+        self.is_open = False  # whether a step is under way whose footprint is taken down
         self._footprint: tuple[int, ...] | None = None
         self._shared: Shared | None = None  # of the step under way, as it was announced
         self._announced = 0
@@ -105,32 +110,38 @@ class Steps:
         self.advance = chain(script, (NEVER,)).__iter__().__next__
         self.expected = self.advance()
         self._script = script
-        self.steps = len(script)
-        hub = self._hub
+        self._chosen_max = self.limits.steps - len(script)
+        self._is_plain = self.races is None and self.story is None and self.full is None
+        hub, gone = self._hub, None
         try:
-            while (task := self._next()) is not None:
+            while (task := self._next(gone)) is not None:
                 hub.hand_over(task.worker)
                 if self._raised is not None:
                     raise self._raised
-                self._gone(self.current)
+                gone = self._gone()
         finally:
             if self.full is not None:
                 self._spell_out()
-        self.current, self.held = None, 0
+        self.current, self.held, self.is_open = None, 0, False
+
+    @property
+    def steps(self) -> int:
+        return len(self._script) + len(self._chosen)
 
     @property
     def chosen(self) -> list[int]:
         """The schedule so far."""
         return [step >> CHOICE_SHIFT for step in self._script] + self._chosen
 
-    def _gone(self, task: Task | None) -> None:
-        """The task has ended with the step under way."""
+    def _gone(self) -> Task:
+        """The task that has ended with the step under way."""
+        task = self.current
         assert task is not None
         self._alive.remove(task)
         error = task.error
         if self.problem is None and error is not None:
             raise TaskFailed(f"{task.name}: {type(error).__name__}: {first_line(error)}") from error
-        self._ended(task)
+        return task
 
     def _spell_out(self) -> None:
         """The accesses that have joined the step under way, as steps of their own."""
@@ -138,63 +149,86 @@ class Steps:
             self.full += [self.current.go] * self.joined
         self.joined = 0
 
-    def _ended(self, task: Task) -> None:
-        """The step under way has been made. Raises what went wrong with it."""
+    def _next(self, ended: Task | None) -> Task | None:
+        """The step under way has been made, by the task `ended`: begin the next; None when all have ended.
+
+        Raises what went wrong with the step, what `_waits` raises and what the guide raises.
+        """
         if self.problem is not None:
             raise self.problem
-        recorded, self._open = self._open, False
-        if self.after_step is not None:
-            self.current = None
-            self.after_step(task, self._what, self._shared)
-        if recorded:
+        if self.after_step is not None and ended is not None:
+            self._tell(ended, self.after_step)
+        if self.is_open:
             footprint = self._footprint
             gives = self._gives
             if footprint and footprint[0] & 1 and self._what in ENDS_WAITS:
                 gives |= 1 << (footprint[0] >> 1)
             self._guide.made(did_of(Did, (footprint, self._needs, gives, len(self.tasks), self._announced)))
-
-    def _next(self) -> Task | None:
-        """Begin the next step; None when all have ended. Raises what `_choices` and the guide raise."""
-        if self.expected >= 0:
+        elif self.expected >= 0:
             return self._replayed(self.expected)
-        choices = self._choices()
-        if not choices:
+        chosen = self._chosen
+        if len(chosen) > self._chosen_max:
+            raise Livelock(f"more than {self.limits.steps} steps")
+        choices: list[int] = []
+        for task in self._alive:
+            if task.ready is None or task.ready():
+                choices.append(task.go)  # noqa: PERF401  a comprehension is slower for so few
+        if len(choices) < len(self._alive):
+            self._waits(choices)
+        elif not choices:
             return None
         choice = self._guide.choose(choices)
-        self._chosen.append(choice)
+        chosen.append(choice)
+        task, how = self.tasks[choice // 3], choice % 3
+        self._shared, self._what = task.shared, task.what
+        self._announced, self._footprint = task.announced, task.footprint
+        self._gives = 0
+        if task.ready is None or how or (self._may_end and self._may_end_by_itself(task)):
+            self._needs = 0
+        else:
+            self._needs = task.announced >> 1
+        if not self._is_plain:
+            self._show(task, choice)
+        if how:
+            self._waits_no_more(task, how)
+        self.is_open = True
+        if task is not ended:
+            self._turn_to(task)
+        return task
+
+    def _turn_to(self, task: Task) -> None:
+        if self.current is not None:
+            self.current.held = self.held
+        self.current, self.held = task, task.held
+
+    def _tell(self, ended: Task, after_step: Callable[[Task, str, Shared | None], None]) -> None:
+        is_open, self.is_open, self.current = self.is_open, False, None
+        after_step(ended, self._what, self._shared)
+        self.is_open, self.current = is_open, ended
+
+    def _show(self, task: Task, choice: int) -> None:
+        """The next step is to be shown, or compared with others."""
         if self.full is not None:
             self._spell_out()
             self.full.append(choice)
-        self.steps += 1
-        index = choice // 3
-        task, how = self.tasks[index], choice - 3 * index
-        self._shared = shared = task.shared
-        self._what, self._announced = task.what, task.announced
-        self._needs = self._gives = 0
-        if task.ready is not None and how == GO and not self._may_end_by_itself(task):
-            self._needs = self._announced >> 1
         if self.story is not None:
-            self.story.tell(task.name, task.what, shared.label if shared is not None else "", task.line, how)
-        if how != GO:
-            self._waits_no_more(task, how)
-        self._footprint = None if shared is not None else ()
-        self._open = True
-        self.current, self.held, self.how = task, task.held, how
-        self.mine = task.mine
-        return task
+            label = "" if task.shared is None else task.shared.label
+            self.story.tell(task.name, task.what, label, task.line, choice % 3)
+        if self.races is not None and task.footprint:
+            self.races.reached(task.index, task.footprint[0] >> 1, bool(task.footprint[0] & 1))
 
     def _replayed(self, step: int) -> Task:
         """Begin the step that the script says."""
         choice = step >> CHOICE_SHIFT
-        index, how = divmod(choice, 3)
+        index = choice // 3
         task = self.tasks[index] if index < len(self.tasks) else None
         if task is None or task.done or step != choice << CHOICE_SHIFT | task.announced:
             told = "is not there" if task is None else f"{task.what} another object than before, or has ended"
             raise Nondeterministic(f"the same choices led elsewhere: {spelled([choice])} {told}")
         self.expected = self.advance()
-        if how != GO:
-            self._waits_no_more(task, how)
-        self.current, self.held, self.how = task, task.held, how
+        if choice % 3:
+            self._waits_no_more(task, choice % 3)
+        self._turn_to(task)
         if self.after_step is None:
             self.mine = task.mine
         else:
@@ -206,29 +240,15 @@ class Steps:
         return bool((task.until is not None and limits.timeouts) or (limits.spurious and task.what == "parks on"))
 
     def _waits_no_more(self, task: Task, how: int) -> None:
+        self.how = how
         if how == TIMEOUT:
             self.timeouts = max(0, self.timeouts - 1)
             self.now = max(self.now, task.until or 0.0)
         else:
             self.spurious -= 1
 
-    def _choices(self) -> list[int]:
-        """How the run can go on; empty when it has ended. Raises `Deadlock`, `LostWakeup`, `Livelock`."""
-        if self.steps > self.limits.steps:
-            raise Livelock(f"more than {self.limits.steps} steps")
-        if len(self._alive) == 1 and self._alive[0].ready is None:
-            return self._alive[0].alone
-        found: list[int] = []
-        stuck = False
-        for task in self._alive:
-            if task.ready is None or task.ready():
-                found.append(task.go)
-            else:
-                stuck = True
-        return self._waits(found) if stuck else found
-
-    def _waits(self, found: list[int]) -> list[int]:
-        """The same with the waits that may end by themselves."""
+    def _waits(self, found: list[int]) -> None:
+        """Add to what can go on the waits that may end by themselves. Raises `Deadlock`, `LostWakeup`."""
         stuck = [task for task in self._alive if task.go not in found]
         if not found:
             if all(task.until is None for task in stuck):
@@ -242,7 +262,6 @@ class Steps:
                 found.append(task.go + TIMEOUT)
             if may_wake and task.what == "parks on":
                 found.append(task.go + SPURIOUS)
-        return found
 
     def _who_waits(self) -> str:
         return "; ".join(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from scheduler._backend import Backend, Greenlets, Worker
-from scheduler._guides import CHOICE_SHIFT, OBJECTS_MAX
+from scheduler._guides import CHOICE_SHIFT
 from scheduler._story import Line
 
 if TYPE_CHECKING:
@@ -42,29 +42,24 @@ def first_line(error: BaseException) -> str:
 
 
 class Shared:
-    """Something that two tasks can touch."""
+    """Something that two tasks can touch. `code` and `changed` are what a footprint says of who read or changed it."""
 
     __slots__ = ("changed", "code", "key", "label", "run")
 
     def __init__(self, run: Run, kind: str) -> None:
         self.run = run
         self.label = kind
-        run.objects = self.key = key = run.objects + 1
-        self.code = code = 2 * key
-        self.changed = code + 1
-        """As in a footprint: it was read, or changed."""
+        self.key, self.code, self.changed = run.number()
         if run.story is not None:
-            self.label = run.name_of(kind, key)
-        if key > OBJECTS_MAX:
-            raise MemoryError(f"more than {OBJECTS_MAX} objects in one run")
+            run.name(self)
 
 
 class Task:
     __slots__ = (
-        "alone",
         "announced",
         "done",
         "error",
+        "footprint",
         "go",
         "held",
         "index",
@@ -77,7 +72,6 @@ class Task:
         "until",
         "what",
         "worker",
-        "write",
     )
     worker: Worker
 
@@ -85,8 +79,6 @@ class Task:
         self.index, self.name = index, name
         self.go = 3 * index
         """The choice that it goes on."""
-        self.alone = [self.go]
-        """All choices, when it can go on and nobody else is there."""
         self.mine = 3 * index << CHOICE_SHIFT
         """Its part in a step as a number."""
         self.done = False
@@ -94,8 +86,8 @@ class Task:
         self.held = 0  # locks, as bits
         self.made = 0  # objects
         self.shared: Shared | None = None  # announced; None before the first announcement
-        self.write = False
         self.announced = 0  # as in a footprint
+        self.footprint: tuple[int, ...] | None = ()  # of the access, if what it announced says it; None: it will tell
         self.what = "starts"
         self.ready: Callable[[], bool] | None = None  # whether it can go on; None: it can
         self.until: float | None = None  # when its wait times out

@@ -53,8 +53,7 @@ class SchedulerWasmRuntime(SchedulerRuntime):
         run.at_end.append(self._put_away)
 
     def load(self, wasm: object, manifest: PluginManifest) -> SchedulerCode:
-        self.run.announce(self.shared, False, "compiles on")
-        self.run.touch(self.shared, False)
+        self.run.access(self.shared, False, "compiles on")
         return _SchedulerWasmCode(self, _load(wasm, manifest), manifest)
 
     def made(self, real: WasmInstance) -> None:
@@ -78,8 +77,7 @@ class _SchedulerWasmCode(SchedulerCode):
         self._at(runtime, int(manifest.plugin.version.partition(".")[0]))
 
     def instantiate(self, *, probe: bool) -> SchedulerInstance:
-        self.run.announce(self.shared, False, "instantiates on")
-        self.run.touch(self.shared, False)
+        self.run.access(self.shared, False, "instantiates on")
         real = self.real.instantiate(probe=probe)
         self.wasm_runtime.made(real)
         return _SchedulerWasmInstance(self, real)

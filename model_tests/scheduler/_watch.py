@@ -26,6 +26,8 @@ from hotswap._version import Attempt, Lease, Version, Waiter
 from scheduler._merge import Guarded
 from scheduler._run import Run
 
+LISTS: Final = {"_retired"}
+"""Those of the watched attributes that hold a list: the list tells of itself, and nobody need see it read."""
 WATCHED: Final[list[tuple[type, str]]] = [
     (Core, "_retired"),
     (Waiter, "lease"),
@@ -65,18 +67,18 @@ class WatchedList(list[Any]):
 
     def __init__(self, items: list[Any], shared: Guarded) -> None:
         super().__init__(items)
-        self._shared = shared
+        self.shared = shared
 
     def append(self, item: Any, /) -> None:
-        _access(self._shared, True)
+        _access(self.shared, True)
         super().append(item)
 
     def remove(self, item: Any, /) -> None:
-        _access(self._shared, True)
+        _access(self.shared, True)
         super().remove(item)
 
     def copy(self) -> list[Any]:
-        _access(self._shared, False)
+        _access(self.shared, False)
         return list(self)
 
 
@@ -169,14 +171,12 @@ class _Watched(_Attribute):
         return slot.__get__(owner) if slot is not None else self._load(owner)
 
     def _looked(self, owner: Any) -> None:
-        if (shared := self._of(owner)) is not None and not isinstance(self._load(owner), WatchedList):
+        if (shared := self._of(owner)) is not None:
             _access(shared, False)
 
     def _changed(self, owner: Any, value: Any) -> None:
         if (shared := self._of(owner)) is not None:
-            if type(value) is list:
-                value = WatchedList(value, shared)
-            elif self._held_by_none_yet(owner):
+            if self._held_by_none_yet(owner):
                 pass  # it is being made
             elif value is not self._load(owner):
                 _access(shared, True)
@@ -190,6 +190,24 @@ class _Watched(_Attribute):
         return False
 
 
+class _Lists:
+    """In the place of an instance attribute that holds a list. A class without `__get__` leaves reading to Python."""
+
+    def __init__(self, owner: type, name: str) -> None:
+        self._name = name
+        self.__dict__["__get__"] = lambda owner, kind: self._load(owner)  # for who stands in for this one
+
+    def _load(self, owner: Any) -> Any:
+        return owner.__dict__.get(self._name)
+
+    def __set__(self, owner: Any, value: list[Any]) -> None:
+        if (run := _Here.run) is not None:
+            before = self._load(owner)
+            known = type(before) is WatchedList and before.shared.run is run
+            value = WatchedList(value, before.shared if known else Guarded(run, self._name))
+        owner.__dict__[self._name] = value
+
+
 @contextmanager
 def watched(*, checked: bool = True) -> Iterator[None]:
     """Production classes are watched inside; `checked` is needed for `Limits.races` only, and costs time."""
@@ -197,10 +215,10 @@ def watched(*, checked: bool = True) -> Iterator[None]:
     try:
         for kind, attribute in ((_Watched, WATCHED), *(((_Checked, CHECKED),) if checked else ())):
             for owner, name in attribute:
-                if isinstance(owner.__dict__.get(name), _Attribute):
+                if isinstance(owner.__dict__.get(name), _Attribute | _Lists):
                     continue  # it is watched already
                 kept.append((owner, name, owner.__dict__.get(name)))
-                attribute = kind(owner, name)
+                attribute = _Lists(owner, name) if name in LISTS else kind(owner, name)
                 setattr(owner, name, attribute)
                 if isinstance(attribute, _Watched):
                     _Here.watched.append(attribute)
