@@ -45,14 +45,14 @@ LARGE: Final[dict[str, tuple[Parties, int]]] = {
     "two callers, upgrader that may time out": (Parties(callers=2, timeouts=True), 36772),
     "two callers, upgrader that may time out, exclusive": (replace(EXCLUSIVE, callers=2, timeouts=True), 70195),
     "two callers, upgrader, canceller": (Parties(callers=2, canceller=True), 39596),
-    "two callers, upgrader, canceller, exclusive": (replace(EXCLUSIVE, callers=2, canceller=True), 0),
-    "caller, upgrader, closer": (Parties(closer=True), 0),
-    "caller, upgrader, closer, exclusive": (replace(EXCLUSIVE, closer=True), 0),
-    "two callers, two upgraders": (Parties(callers=2, upgrades=(2, 3)), 150105),
-    "two callers, two upgraders, exclusive": (replace(EXCLUSIVE, callers=2, upgrades=(2, 3)), 0),
+    "two callers, upgrader, canceller, exclusive": (replace(EXCLUSIVE, callers=2, canceller=True), 78412),
+    "caller, upgrader, closer": (Parties(closer=True), 75156),
+    "caller, upgrader, closer, exclusive": (replace(EXCLUSIVE, closer=True), 77286),
+    "two callers, two upgraders": (Parties(callers=2, upgrades=(2, 3)), 91552),
+    "two callers, two upgraders, exclusive": (replace(EXCLUSIVE, callers=2, upgrades=(2, 3)), 228089),
     "three callers, upgrader": (Parties(callers=3), 258798),
     "three callers, upgrader, two instances": (Parties(callers=3, instances=2), 0),
-    "three callers, upgrader, exclusive": (replace(EXCLUSIVE, callers=3), 0),
+    "three callers, upgrader, exclusive": (replace(EXCLUSIVE, callers=3), 749356),
 }
 
 FOUND: Final[dict[str, Parties]] = {
