@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import subprocess
 import sys
@@ -269,3 +270,20 @@ def test_code_of_another_tree_is_refused(copy: Copy, monkeypatch: pytest.MonkeyP
 
 def test_a_command_that_hangs_is_ended(copy: Copy) -> None:
     assert copy.run((sys.executable, "-c", "import time; time.sleep(1000)"), 0.5) == (None, "")
+
+
+CHILD: Final = """import fcntl, sys, time
+held = open(sys.argv[1], "w")
+fcntl.flock(held, fcntl.LOCK_EX)
+print("holds it", flush=True)
+time.sleep(1000)"""
+LEAVES_A_CHILD: Final = """import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", *sys.argv[1:]], stdout=subprocess.PIPE, text=True)
+print(child.stdout.readline(), end="")"""
+
+
+def test_what_a_command_leaves_behind_is_ended_with_it(copy: Copy, tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as lock:
+        command = (sys.executable, "-c", LEAVES_A_CHILD, CHILD, lock.name)
+        assert copy.run(command, 60) == (0, "holds it\n")
+        fcntl.flock(lock, fcntl.LOCK_EX)  # waits for ever for one that lives on

@@ -95,10 +95,12 @@ class Copy:
             self._kill(self._process)
 
     def _kill(self, process: subprocess.Popen[bytes]) -> None:
-        """With all that it has started, if it still runs."""
-        if process.poll() is None:
+        """With all that it has started, which may still run when it has ended itself."""
+        try:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        except ProcessLookupError:
+            pass  # nothing is left of its group
+        process.wait()
 
     def whose(self) -> list[Path]:
         """Where the packages come from that are imported in the copy."""
