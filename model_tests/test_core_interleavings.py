@@ -51,7 +51,7 @@ LARGE: Final[dict[str, tuple[Parties, int]]] = {
     "two callers, two upgraders": (Parties(callers=2, upgrades=(2, 3)), 91552),
     "two callers, two upgraders, exclusive": (replace(EXCLUSIVE, callers=2, upgrades=(2, 3)), 228089),
     "three callers, upgrader": (Parties(callers=3), 258798),
-    "three callers, upgrader, two instances": (Parties(callers=3, instances=2), 0),
+    "three callers, upgrader, two instances": (Parties(callers=3, instances=2), 252342),
     "three callers, upgrader, exclusive": (replace(EXCLUSIVE, callers=3), 749356),
 }
 
