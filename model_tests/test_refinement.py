@@ -275,11 +275,16 @@ def test_who_was_held_before_is_served_by_a_drain_at_the_gate() -> None:
 # What the level gains -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bounds", ["live", pytest.param("gates", marks=pytest.mark.slow)])
-def test_with_the_steps_of_the_code_admission_keeps_all_that_is_safety(bounds: str) -> None:
+NOBODY_CLOSES: Final = {"close", "find_closed", "yield_to_close", "return_closed", "unmark_gone"}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "not_done"), [("live", set()), pytest.param("gates", NOBODY_CLOSES, marks=pytest.mark.slow)]
+)
+def test_with_the_steps_of_the_code_admission_keeps_all_that_is_safety(bounds: str, not_done: set[str]) -> None:
     explored = Exploration(LEVEL, LEVEL.initial(**LEVEL.bounds[bounds][0]))
     assert explored.failure is None, explored.failure.story()
-    assert {row.name for row in LEVEL.rows} == explored.done
+    assert {row.name for row in LEVEL.rows} - explored.done == not_done
     assert explored.seen == ADMISSION.sometimes.keys()
 
 
