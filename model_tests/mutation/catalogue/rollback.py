@@ -130,10 +130,20 @@ ROLLBACK: Final = (
         ),
         swap(
             UPGRADE,
-            "if failure is not None and attempt.old is not None and not attempt.decided:",
-            "if failure is not None and attempt.old is not None:",
+            "if not attempt.decided and self._protocol.abort(attempt, type(failure).__name__):",
+            "if self._protocol.abort(attempt, type(failure).__name__):",
         ),
         tries="failures: after_the_commit",
+    ),
+    mutant(
+        "replaces-only-what-it-decides",
+        "A Ctrl-C right after the rollback leaves interrupted instances unreplaced",
+        swap(
+            UPGRADE,
+            "if failure is not None and attempt.old is not None:",
+            "if failure is not None and attempt.old is not None and not attempt.decided:",
+        ),
+        tries="upgrade: right_after_the_rollback",
     ),
     mutant(
         "ctrl-c-keeps-the-token",
