@@ -21,7 +21,8 @@ from functools import partial
 from itertools import permutations
 from typing import Any, Final
 
-from core_memory import Atomic, Bag, Memory, StateClock, StateSync, saw
+from core_memory import Memory, saw
+from core_ports import Atomic, Bag, StateClock, StateSync
 from hotswap import Cutover, HotswapError
 from hotswap._protocol import HotReloadProtocol
 from hotswap._version import Attempt, Lease, Version
