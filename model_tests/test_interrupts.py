@@ -115,31 +115,41 @@ def check(plugin: HotReloadablePlugin, world: FakeWorld, where: str) -> None:
     assert world.violations() == [], where
 
 
+def struck(
+    operation: Operation, plugin: HotReloadablePlugin, world: FakeWorld, strike: Strike, *, busy: bool
+) -> KeyboardInterrupt | None:
+    """What struck the operation. Whoever keeps that keeps its frames, but must not keep a lease.
+
+    `busy`: one of two instances is inside a call on another thread meanwhile.
+    """
+    held = None
+    if busy:
+        held = Runner(plugin.call, "hold")
+        world.gate.await_entered()
+        if operation is not rollback:
+            world.gate.open.set()
+    kept = None
+    try:
+        with strike.armed():
+            operation(plugin, world)
+    except KeyboardInterrupt as error:
+        kept = error
+    world.gate.open.set()
+    if held:
+        assert held.value() == 1
+    return kept
+
+
 @pytest.mark.parametrize("cutover", list(Cutover), ids=lambda c: c.name)
 @pytest.mark.parametrize("operation", [call, trap, upgrade, failed_prepare, cancel, rollback, close])
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
 def test_ctrl_c_anywhere_leaves_the_plugin_as_good_as_before(
     operation: Operation, cutover: Cutover, busy: bool
 ) -> None:
-    """`busy`: one of two instances is inside a call on another thread meanwhile."""
     for point in range(5_000):
         world, strike = FakeWorld(), Strike(point)
         plugin = HotReloadablePlugin("p", world.module(1), manifest(1), ports=world.ports, cutover=cutover)
-        held = None
-        if busy:
-            held = Runner(plugin.call, "hold")
-            world.gate.await_entered()
-            if operation is not rollback:
-                world.gate.open.set()
-        kept = None  # whoever keeps the exception keeps its frames, but must not keep a lease
-        try:
-            with strike.armed():
-                operation(plugin, world)
-        except KeyboardInterrupt as error:
-            kept = error
-        world.gate.open.set()
-        if held:
-            assert held.value() == 1
+        kept = struck(operation, plugin, world, strike, busy=busy)
         check(plugin, world, strike.where)
         if kept is None:
             assert point > 3, "the operation was never struck"

@@ -10,8 +10,20 @@ import pytest
 from hotswap import Cutover, HotReloadablePlugin, HotReloadState
 from hotswap.monitor import Monitor
 from monitored import EXCLUSIVE, OVERLAP
-from test_interrupts import Operation, Strike, call, cancel, check, close, failed_prepare, rollback, trap, upgrade
-from worlds import FakeWorld, Runner, manifest
+from test_interrupts import (
+    Operation,
+    Strike,
+    call,
+    cancel,
+    check,
+    close,
+    failed_prepare,
+    rollback,
+    struck,
+    trap,
+    upgrade,
+)
+from worlds import FakeWorld, manifest
 
 QUICK = [
     (call, OVERLAP, 1),
@@ -32,28 +44,14 @@ def test_ctrl_c_anywhere_is_no_divergence_and_the_plugin_is_followed_again(
     operation: Operation, cutover: Cutover, stride: int, busy: bool
 ) -> None:
     """Strikes at each point, or at every seventh."""
-    struck, again = set[str](), 0
+    files, again = set[str](), 0
     for point in range(0, 5_000, stride):
         world, strike = FakeWorld(), Strike(point)
         with Monitor() as monitor:
             plugin = HotReloadablePlugin(
                 "p", world.module(1), manifest(1), ports=world.ports, cutover=cutover, monitor=monitor
             )
-            held = None
-            if busy:
-                held = Runner(plugin.call, "hold")
-                world.gate.await_entered()
-                if operation is not rollback:
-                    world.gate.open.set()
-            kept = None  # whoever keeps the exception keeps its frames, but must not keep a lease
-            try:
-                with strike.armed():
-                    operation(plugin, world)
-            except KeyboardInterrupt as error:
-                kept = error
-            world.gate.open.set()
-            if held:
-                assert held.value() == 1
+            kept = struck(operation, plugin, world, strike, busy=busy)
             closed = plugin.state is HotReloadState.CLOSED
             check(plugin, world, strike.where)
             assert monitor.flush(60.0)
@@ -62,9 +60,9 @@ def test_ctrl_c_anywhere_is_no_divergence_and_the_plugin_is_followed_again(
             if not closed:  # the upgrade of `check`, at the latest the close after it, is followed whatever came before
                 assert monitor.taken["return_closed"] == 1, strike.where
                 again += monitor.unfollowed == ["p"]
-        struck.add(strike.where.partition(":")[0])
+        files.add(strike.where.partition(":")[0])
         if kept is None:
             break
     assert point > 3, "the operation was never struck"
-    assert "_recorder.py" in struck, "what the monitor adds was never struck"
+    assert "_recorder.py" in files, "what the monitor adds was never struck"
     assert again > 0 or operation in (call, trap, close), "no step was cut short and followed by others"
