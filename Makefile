@@ -23,8 +23,8 @@ test: lint ## Lint, type-check and test, with full branch coverage of the protoc
 	$(BIN)/coverage report --include='*/hotswap/_core.py,*/hotswap/_locked.py,*/hotswap/_lifecycle.py,*/hotswap/_version.py,*/hotswap/_protocol.py,*/hotswap/_upgrade.py,*/hotswap/_epoch.py' --fail-under=100
 	$(BIN)/pytest -m "schedules and not slow"
 
-verify: test ## make test, then the deeper runs
-	SCHED_PROGRESS=10 $(BIN)/pytest -m slow
+verify: test ## make test, then the deeper runs, on all cores
+	SCHED_PROGRESS=60 $(BIN)/pytest -m slow -v -n auto --dist worksteal
 
 mutants: $(STAMP)-dev ## Put each mutant into a copy and print what finds it; ARGS="--only ID", --json, --write ...
 	@PYTHONPATH=model_tests $(BIN)/python -m mutation $(ARGS)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,16 @@ from worlds import FakeWorld, WasmWorld, World
 
 settings.register_profile("no time is asserted", deadline=None)
 settings.load_profile("no time is asserted")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Long searches may say how far they are, though what tests print is kept."""
+    if os.environ.get("SCHED_PROGRESS"):
+        from scheduler import _progress
+
+        capture = config.pluginmanager.getplugin("capturemanager")
+        if capture is not None:
+            _progress.uncaptured = capture.global_and_fixture_disabled
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

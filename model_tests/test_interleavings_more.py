@@ -70,7 +70,7 @@ WITHIN_TWO: Final = {
     "two calls, execute, exclusive, may time out": 45324,
     "two calls, execute, two instances, may time out": 19156,
     "two calls, two upgrades": 292014,
-    "two calls, two upgrades, exclusive": 0,
+    "two calls, two upgrades, exclusive": 458688,
     "two unregister": 1456,
     "unregister, close the manager": 1515,
     "upgrade, unregister": 1518,

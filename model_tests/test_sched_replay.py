@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -171,3 +175,16 @@ def test_the_environment_can_ask_for_that(monkeypatch: pytest.MonkeyPatch, capfd
     monkeypatch.setattr("sys.__stderr__", sys.stderr)
     explore(locked_counters, reduction=Reduction.NONE)
     assert "test_the_environment_can_ask_for_that: 64 schedules, " in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_and_pytest_lets_it_be_seen(workers: str) -> None:
+    case = "test_interleavings.py::test_every_interleaving_keeps_s1_to_s8[execute, cancel]"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", workers, str(Path(__file__).parent / case)],
+        env={**os.environ, "SCHED_PROGRESS": "0.000001"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.search(r"\[execute, cancel\]: 64 schedules, [\d,]+ a second", done.stderr)

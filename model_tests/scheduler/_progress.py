@@ -1,7 +1,7 @@
 """How far a long search is, told now and then.
 
 `SCHED_PROGRESS=10` in the environment has every search say so each 10 seconds, on the error output of the process
-itself, which pytest does not keep to itself.
+itself. (`conftest.py` sees to it that pytest does not keep that to itself.)
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 Progress = Callable[[int, float], None]
@@ -19,10 +20,15 @@ EVERY: Final = "SCHED_PROGRESS"
 RUNS_BETWEEN_LOOKS: Final = 64
 
 
+uncaptured: Callable[[], AbstractContextManager[object]] = nullcontext
+"""Around what is told."""
+
+
 def to_stderr(runs: int, seconds: float) -> None:
     if sys.__stderr__ is not None:
         name = os.environ.get("PYTEST_CURRENT_TEST", "a search").rpartition("::")[2].removesuffix(" (call)")
-        print(f"{name}: {runs:,} schedules, {runs / seconds:,.0f} a second", file=sys.__stderr__, flush=True)
+        with uncaptured():
+            print(f"\n{name}: {runs:,} schedules, {runs / seconds:,.0f} a second", file=sys.__stderr__, flush=True)
 
 
 def from_environment() -> tuple[Progress | None, float]:
