@@ -9,6 +9,9 @@ import pytest
 
 import interleaved_more as more
 import interleaved_workloads as some
+from core_programs import Parties
+from core_states import remembered, states
+from hotswap import Cutover
 from interleaved import program
 from interleaved_workloads import CASES
 from scheduler import Limits, explore
@@ -66,6 +69,45 @@ def test_production_gives_nothing_that_the_twin_cannot(name: str) -> None:
     verdict = explore(case.program, case.limits, preemptions=1)
     assert verdict.failure is None, str(verdict)
     assert set(verdict.outcomes) <= twins_outcomes(build, options, case.limits)
+
+
+CORE: Final[dict[str, tuple[Callable[[Any], None], dict[str, Any], Parties]]] = {
+    "two calls": (some.two_calls, {}, Parties(callers=2, upgrades=())),
+    "call, execute": (some.call_execute, PREPARED, Parties()),
+    "call, execute, exclusive": (some.call_execute, EXCLUSIVE, Parties(cutover=Cutover.EXCLUSIVE)),
+    "call, close": (some.call_close, {}, Parties(upgrades=(), closer=True)),
+    "execute, upgrade": (some.execute_upgrade, PREPARED, Parties(callers=0, upgrades=(2, 3))),
+    "two calls, execute": (some.two_calls_execute, PREPARED, Parties(callers=2)),
+}
+CORE_AT_LENGTH: Final[dict[str, tuple[Callable[[Any], None], dict[str, Any], Parties]]] = {
+    "two calls, execute, exclusive": (
+        some.two_calls_execute,
+        EXCLUSIVE,
+        Parties(callers=2, cutover=Cutover.EXCLUSIVE),
+    ),
+    "call, execute, close": (some.call_execute_close, PREPARED, Parties(closer=True)),
+    "call, execute, close, exclusive": (
+        some.call_execute_close,
+        EXCLUSIVE,
+        Parties(closer=True, cutover=Cutover.EXCLUSIVE),
+    ),
+    "three calls, execute": (more.three_calls_execute, PREPARED, Parties(callers=3)),
+}
+
+
+@pytest.mark.parametrize("name", [*CORE, *(pytest.param(name, marks=pytest.mark.slow) for name in CORE_AT_LENGTH)])
+def test_the_core_in_every_state_and_the_twin_give_the_same(name: str) -> None:
+    """Callers are alike in the search of states, so their answers have no order."""
+    build, options, parties = (CORE | CORE_AT_LENGTH)[name]
+    with remembered():
+        verdict, _ = states(parties.program)
+    assert verdict.failure is None, str(verdict)
+    twins = set[tuple[object, ...]]()
+    for outcome in twins_outcomes(build, options, Limits()):
+        assert isinstance(outcome, tuple)
+        answers = [answer for (answer,) in outcome]
+        twins.add((*sorted(answers[: parties.callers], key=str), *answers[parties.callers :]))
+    assert set(verdict.outcomes) == twins
 
 
 def test_an_answer_that_only_one_of_them_gives_shows(monkeypatch: pytest.MonkeyPatch) -> None:
