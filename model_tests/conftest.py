@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,12 @@ settings.load_profile("no time is asserted")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Long searches may say how far they are, though what tests print is kept."""
+    """Ctrl-C is delivered, though a shell's background job begins with SIGINT ignored, as does all that it starts.
+
+    And long searches may say how far they are, though what tests print is kept.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.environ.get("SCHED_PROGRESS"):
         from scheduler import _progress
 

@@ -235,14 +235,15 @@ class Memory:
     # -- accesses ----------------------------------------------------------------------------------------------
 
     def stops(self, shared: Shared, write: bool, what: str) -> None:
-        """Stop before an access, unless it joins the step under way."""
+        """Stop before an access, unless it joins the step under way. `run.joins` must follow."""
         if self.joins_next:
             self.joins_next = False
         else:
             self.run.announce(shared, write, what)
 
-    def did(self, shared: Shared, write: bool) -> None:
-        """The access happens: its footprint."""
+    def access(self, shared: Shared, write: bool, what: str) -> None:
+        """An access that reads or changes just this, whatever else happens."""
+        self.stops(shared, write, what)
         self.run.joins(shared, write)
 
 
@@ -258,13 +259,6 @@ def saw(value: T) -> T:
     if Memory.here is not None:
         Memory.here.saw(value)
     return value
-
-
-def access(shared: Shared, write: bool, what: str) -> None:
-    """An access to something that needs no more than that."""
-    if Memory.here is not None:
-        Memory.here.stops(shared, write, what)
-        Memory.here.did(shared, write)
 
 
 def is_locked(run: Run) -> bool:

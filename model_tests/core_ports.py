@@ -84,11 +84,10 @@ class Parker(ports.Parker):
         if not self._permit and not by_itself and run.current is not None:
             self._memory.joins_next = False
             run.joins(self, True, gives=True)
-            self._permit = True
         else:
             self._memory.stops(self, True, "unparks")
-            self._memory.did(self, not self._permit)
-            self._permit = True
+            run.joins(self, not self._permit)
+        self._permit = True
 
 
 class Atomic(Shared, Generic[T]):
@@ -106,8 +105,7 @@ class Atomic(Shared, Generic[T]):
         if not (locked := is_locked(self.run)) and self.quiet:
             _undisciplined(self.run, "an atomic that was said to be read under the lock only is read without it")
         if not locked or Memory.each_access:
-            self._memory.stops(self, False, "reads")
-            self._memory.did(self, False)
+            self._memory.access(self, False, "reads")
         return saw(self._value)
 
     @value.setter
@@ -116,7 +114,7 @@ class Atomic(Shared, Generic[T]):
             _undisciplined(self.run, "an atomic changes without the lock")
         if self.run.current is not None and (Memory.each_access or not (self.quiet or value is self._value)):
             self._memory.stops(self, True, "stores to")
-            self._memory.did(self, value is not self._value)
+            self.run.joins(self, value is not self._value)
         self._value = value
 
 
@@ -135,14 +133,13 @@ class Bag(Shared, Generic[T]):
     def append(self, item: T, /) -> None:
         if self.constant:
             _undisciplined(self.run, "a bag changes that was said not to")
-        self._memory.stops(self, True, "appends to")
-        self._memory.did(self, True)
+        self._memory.access(self, True, "appends to")
         self._memory.at_append(item)
         self._items.append(item)
 
     def pop(self) -> T:
         self._memory.stops(self, True, "pops from")
-        self._memory.did(self, bool(self._items))
+        self.run.joins(self, bool(self._items))
         if not self._items:
             saw(-1)
             raise IndexError("pop from an empty bag")
@@ -152,18 +149,16 @@ class Bag(Shared, Generic[T]):
 
     def remove(self, item: T, /) -> None:
         self._memory.stops(self, True, "removes from")
-        self._memory.did(self, item in self._items)
+        self.run.joins(self, item in self._items)
         self._items.remove(item)
 
     def copy(self) -> list[T]:
-        self._memory.stops(self, False, "copies")
-        self._memory.did(self, False)
+        self._memory.access(self, False, "copies")
         return saw(sorted(self._items, key=self._memory.name))
 
     def __len__(self) -> int:
         if Memory.each_access or not self.constant:
-            self._memory.stops(self, False, "counts")
-            self._memory.did(self, False)
+            self._memory.access(self, False, "counts")
         return saw(len(self._items))
 
 
@@ -197,6 +192,5 @@ class StateClock:
 
     def now(self) -> float:
         run = self.memory.run
-        self.memory.stops(run.clock_object, False, "reads")
-        self.memory.did(run.clock_object, False)
+        self.memory.access(run.clock_object, False, "reads")
         return saw(run.now)

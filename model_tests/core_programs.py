@@ -141,7 +141,7 @@ class _World:
         assert task is not None
         index = task.index
         run.announce(self.ends, True, "begins before", lambda: memory.begun == index)
-        memory.did(self.ends, True)
+        run.joins(self.ends, True)
         memory.begun += 1
         newest = saw(self.newest)
         memory.holds_only("called", newest)

@@ -40,11 +40,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FunctionType
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
-from core_memory import Memory, Place, Snapshot, access, is_locked
+from core_memory import Memory, Place, Snapshot, is_locked
 from hotswap._core import Core
 from hotswap._lifecycle import Lifecycle
 from hotswap._protocol import HotReloadProtocol
@@ -52,14 +52,12 @@ from hotswap._version import Attempt, Lease, Version, Waiter
 from scheduler import Limits, Program, Verdict, _watch
 from scheduler._guides import CHOICE_SHIFT, Did, Guide, Pruned
 from scheduler._merge import Guarded
-from scheduler._reduction import Footprint, conflict
+from scheduler._reduction import RUNS_BETWEEN_CAREFUL, Footprint, as_bits, conflict
 from scheduler._search import search
 from scheduler._story import PORTS
 from scheduler._watch import CHECKED, WATCHED, WatchedList, watched
 
 PORTS.add(__file__)
-RUNS_BETWEEN_CAREFUL: Final = 50
-"""Runs in which nothing is replayed, and all that is seen must be what was seen before."""
 
 
 class _Seen:
@@ -67,12 +65,13 @@ class _Seen:
 
     def __init__(self, owner: type, name: str) -> None:
         self._inner: Any = owner.__dict__.get(name)
+        self._is_read = hasattr(type(self._inner), "__get__")  # otherwise it is in the instance's dictionary
         self._name = name
 
     def __get__(self, owner: Any, kind: type) -> Any:
         if owner is None:
             return self
-        value = owner.__dict__[self._name] if self._inner is None else self._inner.__get__(owner, kind)
+        value = self._inner.__get__(owner, kind) if self._is_read else owner.__dict__[self._name]
         if (memory := Memory.here) is not None and not memory.replays:
             # An unlocked look at a list is a step of its own, and comes after this.
             memory.saw(-4 if type(value) is WatchedList and not is_locked(memory.run) else value)
@@ -86,7 +85,7 @@ class _Seen:
 
     def load(self, owner: Any) -> Any:
         """Without being seen to look."""
-        if self._inner is None:
+        if not self._is_read:
             return owner.__dict__.get(self._name)
         return getattr(self._inner, "_load", lambda o: self._inner.__get__(o, type(o)))(owner)
 
@@ -132,8 +131,8 @@ def _named(make: Callable[..., None]) -> Callable[..., None]:
 def _access(shared: Guarded, write: bool) -> None:
     """To an attribute that is read without the lock; reads under it are ordered by it."""
     run = shared.run
-    if run.current is not None and (write or not run.held or Memory.each_access):
-        access(shared, write, "changes" if write else "reads")
+    if Memory.here is not None and run.current is not None and (write or not run.held or Memory.each_access):
+        Memory.here.access(shared, write, "changes" if write else "reads")
 
 
 @contextmanager
@@ -171,7 +170,7 @@ class _Node:
 
 
 class States(Guide):
-    """Depth first, from each state once."""
+    """Depth first, from each state once. In a careful run all that is seen must be what was seen before."""
 
     def __init__(self, *, alike: bool = True) -> None:
         self.alike = alike
@@ -205,11 +204,12 @@ class States(Guide):
             if not node.left:
                 raise Pruned
             node.chosen = node.left.pop()
-        node = self._path[self._depth]
-        assert node.enabled == enabled, "the same choices led elsewhere"
-        if memory.replays:
-            memory.restore(node.seen)
-        assert memory.snapshot() == node.seen, "the same choices led to something else being seen"
+        else:
+            node = self._path[self._depth]
+            assert node.enabled == enabled, "the same choices led elsewhere"
+            if memory.replays:
+                memory.restore(node.seen)
+            assert memory.snapshot() == node.seen, "the same choices led to something else being seen"
         self._depth += 1
         return node.chosen
 
@@ -230,20 +230,20 @@ class States(Guide):
             key, order = keys[0]
             self.stand_for_all.add(min(keys)[0])
 
-        def bit(choice: int) -> int:
-            """Under the name that the task has in the state that stands for this one."""
+        def named(choice: int) -> int:
+            """As the task is named in the state that stands for this one."""
             task, how = divmod(choice, 3)
-            return 1 << 3 * (order[task] if task < len(order) else task) + how
+            return 3 * (order[task] if task < len(order) else task) + how
 
-        now = sum(map(bit, sleep))
+        now = as_bits(map(named, sleep))
         slept = self.slept.get(key)
         if slept is None:
             left = [choice for choice in enabled if choice not in sleep]
             self.slept[key] = now
         else:
-            left = [choice for choice in enabled if slept & bit(choice) and choice not in sleep]
+            left = [choice for choice in enabled if slept >> named(choice) & 1 and choice not in sleep]
             self.slept[key] = slept & now
-            sleep = {choice: what for choice, what in sleep.items() if slept & bit(choice)}
+            sleep = {choice: what for choice, what in sleep.items() if slept >> named(choice) & 1}
         left.sort(key=lambda choice: (choice == 3 * last, -choice))  # who ran last goes on first
         return _Node(enabled.copy(), sleep, left, memory.snapshot())
 

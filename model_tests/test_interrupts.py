@@ -40,6 +40,15 @@ class Strike:
         finally:
             sys.setprofile(None)
 
+    def hits(self, work: Callable[[], object]) -> KeyboardInterrupt | None:
+        """What struck the work. Whoever keeps that keeps its frames, but must not keep a lease."""
+        try:
+            with self.armed():
+                work()
+        except KeyboardInterrupt as error:
+            return error
+        return None
+
     def _event(self, frame: FrameType, event: str, arg: object) -> None:
         if event not in {"call", "c_return"} or self.where or not frame.f_code.co_filename.startswith(PRODUCT):
             return
@@ -118,22 +127,14 @@ def check(plugin: HotReloadablePlugin, world: FakeWorld, where: str) -> None:
 def struck(
     operation: Operation, plugin: HotReloadablePlugin, world: FakeWorld, strike: Strike, *, busy: bool
 ) -> KeyboardInterrupt | None:
-    """What struck the operation. Whoever keeps that keeps its frames, but must not keep a lease.
-
-    `busy`: one of two instances is inside a call on another thread meanwhile.
-    """
+    """What struck the operation. `busy`: one of two instances is inside a call on another thread meanwhile."""
     held = None
     if busy:
         held = Runner(plugin.call, "hold")
         world.gate.await_entered()
         if operation is not rollback:
             world.gate.open.set()
-    kept = None
-    try:
-        with strike.armed():
-            operation(plugin, world)
-    except KeyboardInterrupt as error:
-        kept = error
+    kept = strike.hits(lambda: operation(plugin, world))
     world.gate.open.set()
     if held:
         assert held.value() == 1

@@ -217,7 +217,7 @@ class Mutant(NamedTuple):
     act: Callable[[HotReloadablePlugin, FakeWorld], object]
     says: str
     cutover: Cutover = OVERLAP
-    late: OnDrainTimeout = ROLLBACK
+    on_drain_timeout: OnDrainTimeout = ROLLBACK
 
 
 MUTANTS = {
@@ -235,7 +235,8 @@ MUTANTS = {
         Upgrades, "_overdue", lambda *_: None, time_out, "phase: expected ROLLED_BACK, found UPGRADE_COMPLETE"
     ),
     "it detaches, and was told to interrupt": Mutant(
-        *(Upgrades, "_overdue", told(DETACH), time_out, "calls on a version are not interrupted"), late=INTERRUPT
+        *(Upgrades, "_overdue", told(DETACH), time_out, "calls on a version are not interrupted"),
+        on_drain_timeout=INTERRUPT,
     ),
     "it interrupts, and was told to detach": Mutant(
         *(Upgrades, "_overdue", told(INTERRUPT), time_out_beside_a_loop, "had not decided to"), OVERLAP, DETACH
@@ -245,14 +246,14 @@ MUTANTS = {
     ),
     "it rolls back, and was told to interrupt": Mutant(
         *(Upgrades, "_overdue", told(ROLLBACK), time_out, "phase: expected UPGRADE_COMPLETE, found ROLLED_BACK"),
-        late=INTERRUPT,
+        on_drain_timeout=INTERRUPT,
     ),
     "a call is interrupted before the drain timeout": Mutant(
         P, "begin", locked(begin_and_interrupt), upgrade_beside_a_loop, "S1: a call was interrupted"
     ),
     "the drain timeout is not waited for": Mutant(
         *(Lifecycle, "await_drain", overdue_at_once, upgrade_beside_a_loop, "no drain timeout has passed"),
-        late=INTERRUPT,
+        on_drain_timeout=INTERRUPT,
     ),
     "close returns while a call runs": Mutant(
         Upgrades, "close", close_at_once, close_beside_a_call, "return_closed: no such step is possible"
@@ -264,7 +265,12 @@ MUTANTS = {
         Lifecycle, "revive", locked(revive_what_is_retired), close_and_revive, "revive: no such step is possible"
     ),
     "a version is reclaimed in flight": Mutant(
-        Lifecycle, "reclaim", locked(reclaim_at_once), time_out, "reclaim: no such step is possible", late=DETACH
+        Lifecycle,
+        "reclaim",
+        locked(reclaim_at_once),
+        time_out,
+        "reclaim: no such step is possible",
+        on_drain_timeout=DETACH,
     ),
     "the attempt is never given up": Mutant(P, "finish", locked(finish_and_keep), upgrade, "owned: expected False"),
     "a rollback leaves the gate shut": Mutant(
@@ -296,7 +302,7 @@ def test_a_defect_of_the_code_is_told(name: str, monkeypatch: pytest.MonkeyPatch
             ports=world.ports,
             monitor=monitor,
             cutover=mutant.cutover,
-            on_drain_timeout=mutant.late,
+            on_drain_timeout=mutant.on_drain_timeout,
         )
         with monkeypatch.context() as patch:
             patch.setattr(mutant.owner, mutant.name, mutant.value)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 import hotswap
 from hotswap import HotReloadablePlugin, HotReloadState
-from test_interrupts import Strike
+from test_interrupts import Operation, Strike
 from worlds import FakeWorld, manifest
-
-Operation = Callable[[HotReloadablePlugin, FakeWorld], None]
 
 
 def struck_anywhere(operation: Operation, look: Operation) -> None:
@@ -19,12 +17,7 @@ def struck_anywhere(operation: Operation, look: Operation) -> None:
     for point in range(5_000):
         world, strike = FakeWorld(), Strike(point)
         with world.plugin() as plugin:
-            kept = None
-            try:
-                with strike.armed():
-                    operation(plugin, world)
-            except KeyboardInterrupt as error:
-                kept = error
+            kept = strike.hits(partial(operation, plugin, world))
             look(plugin, world)
         if kept is None:
             assert point > 3, "the operation was never struck"

@@ -40,8 +40,10 @@ if TYPE_CHECKING:
 class Watches(Protocol):
     """Who watches plugins makes their protocols; the one there is, is `hotswap.monitor.Monitor`."""
 
-    def watch(self, name: str, first: Version, ports: Ports, late: OnDrainTimeout) -> tuple[HotReloadProtocol, Ports]:
-        """The protocol and the ports of a new plugin. `late` is what it was told to do on a drain timeout."""
+    def watch(
+        self, name: str, first: Version, ports: Ports, on_drain_timeout: OnDrainTimeout
+    ) -> tuple[HotReloadProtocol, Ports]:
+        """The protocol and the ports of a new plugin."""
 
     def names(self) -> tuple[dict[str, Any], dict[str, object]]:
         """The maps of a new manager: its plugins by name, and who has taken which name."""

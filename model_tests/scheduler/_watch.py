@@ -195,7 +195,6 @@ class _Lists:
 
     def __init__(self, owner: type, name: str) -> None:
         self._name = name
-        self.__dict__["__get__"] = lambda owner, kind: self._load(owner)  # for who stands in for this one
 
     def _load(self, owner: Any) -> Any:
         return owner.__dict__.get(self._name)

@@ -74,9 +74,11 @@ class Monitor:
 
     # -- what plugins call --------------------------------------------------------------------------------------
 
-    def watch(self, name: str, first: Version, ports: Ports, late: OnDrainTimeout) -> tuple[HotReloadProtocol, Ports]:
+    def watch(
+        self, name: str, first: Version, ports: Ports, on_drain_timeout: OnDrainTimeout
+    ) -> tuple[HotReloadProtocol, Ports]:
         """A protocol that is followed, and ports to use with it. Called by the plugin that is given this monitor."""
-        note = self._noted(Follower(name, first.id, content_of(first), late.name, self.taken))
+        note = self._noted(Follower(name, first.id, content_of(first), on_drain_timeout.name, self.taken))
         return RecordedProtocol.with_ports(name, first, ports, note)
 
     def names(self) -> tuple[ToldMap, ToldMap]:

@@ -53,9 +53,12 @@ class Divergence(Exception):
 class Follower:
     """Raises `Divergence` at the first event that does not fit; after that it must not be used."""
 
-    def __init__(self, plugin: str, first: int, content: tuple[int, int], late: str, taken: Counter[str]) -> None:
+    def __init__(
+        self, plugin: str, first: int, content: tuple[int, int], on_drain_timeout: str, taken: Counter[str]
+    ) -> None:
+        """`on_drain_timeout` is the name of an `OnDrainTimeout`."""
         self.plugin = plugin
-        self._late = late  # what it was told to do on a drain timeout: the name of an `OnDrainTimeout`
+        self._on_drain_timeout = on_drain_timeout
         self._overdue = False  # a drain timeout has passed, and nothing has come of it yet
         self.taken = taken
         """How often each step of the specification was taken."""
@@ -99,7 +102,7 @@ class Follower:
         i, slot = self._upgraders.get(event.who, -1), self._slots.get(event.version, -1)
         if wrong := wrong_refusal(before, event, i):
             raise self._diverged(event, wrong)
-        possible = ways(before, event, i, slot, self._late)
+        possible = ways(before, event, i, slot, self._on_drain_timeout)
         ends = [end for way in possible for end in self._walk(before, way, event, ())]
         right = [end for end in ends if not self._differs(end[0], event)]
         if not right:

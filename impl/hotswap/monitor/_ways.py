@@ -38,13 +38,12 @@ def wrong_refusal(s: State, event: Event, i: int) -> str:
     return ""
 
 
-def ways(s: State, event: Event, i: int, slot: int, policy: str) -> list[Way]:
+def ways(s: State, event: Event, i: int, slot: int, on_drain_timeout: str) -> list[Way]:
     """For each way in which the event can be made: who does what, in that order.
 
-    `i` is the upgrader of the event's attempt, `slot` the number of its version; -1: the state has none. `policy` is
-    what the plugin was told to do on a drain timeout.
+    `i` is the upgrader of the event's attempt, `slot` the number of its version; -1: the state has none.
     """
-    j, late = s.owner(), LATE[policy]
+    j, late = s.owner(), LATE[on_drain_timeout]
     at = s.upgraders[i].at if i >= 0 else ""
     match event.what, event.came:
         case "claim", "done":
