@@ -100,7 +100,7 @@ def test_every_timeout_in_milliseconds_is_that_many_and_told_so() -> None:
 def test_the_proved_ranges_are_those_of_the_types() -> None:
     """The proof is about `_integer(32)` and `_integer(64)`: the table has these."""
     for kind, bits in (("i32", 32), ("i64", 64)):
-        convert = _values._CONVERTERS[kind]
+        convert = _values.CONVERTERS[kind]
         assert convert.__qualname__ == "_integer.<locals>.convert"
         assert inspect.getclosurevars(convert).nonlocals["bits"] == bits
 
@@ -111,7 +111,7 @@ class Index(int):
 
 @given(st.integers() | st.integers(-(2**31) - 2, -(2**31) + 2) | st.integers(2**31 - 2, 2**31 + 2))
 def test_an_int_of_another_class_is_held_to_the_same_range(value: int) -> None:
-    convert = _values._CONVERTERS["i32"]
+    convert = _values.CONVERTERS["i32"]
     if -(2**31) <= value < 2**31:
         assert type(convert(Index(value))) is int
         assert convert(Index(value)) == convert(value) == value

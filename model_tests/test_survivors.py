@@ -280,7 +280,8 @@ def test_a_digest_is_the_sha_256_of_the_modules_bytes() -> None:
 
 def test_a_closed_instance_has_no_store_any_more() -> None:
     instance = WasmRuntime().load(wat(1), manifest(1)).instantiate(probe=False)
-    assert instance._store.ptr()
+    store = instance._limits.store
+    assert store.ptr()
     instance.close()
     with pytest.raises(ValueError, match="already"):
-        instance._store.ptr()
+        store.ptr()

@@ -53,20 +53,20 @@ class Core:
     # -- a call ------------------------------------------------------------------------------------------------
 
     def admit(self) -> Lease | None:
-        """A lease on the current version, if one is free and nobody waits.
-
-        Linearizes at the read of `current`. Refines: admit.
-        """
+        """A lease, if one is free and nobody waits. Linearizes at the read of `current`. Refines: admit."""
         version = self.current.value
         if version.attention.value:
             return None
-        return version.take()
+        try:
+            return version.free.pop()
+        except IndexError:
+            return None
 
     def release(self, lease: Lease) -> None:
         """The call has ended. Linearizes at the append. Refines: release."""
         version = lease.version
         try:
-            version.home_of(lease).append(lease)
+            (version.tombs if lease.dead else version.free).append(lease)
         finally:
             if version.attention.value:
                 self.settle()

@@ -7,12 +7,12 @@ import sys
 import traceback
 import warnings
 from dataclasses import replace
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Self
 
 from hotswap._errors import BadArgument, Overloaded, Reentrant
 from hotswap._manifest import PluginManifest, load_manifest
-from hotswap._ports import Instance, Number, Ports, Value
+from hotswap._ports import Data, Instance, Number, Ports, Value
 from hotswap._protocol import Watches, unwatched
 from hotswap._runtime import WasmRuntime
 from hotswap._state import Cutover, HotReloadState, HotReloadStats, OnDrainTimeout
@@ -85,34 +85,38 @@ class HotReloadablePlugin:
         Returns None, a number, or a tuple. Raises `UnknownFunction`, `BadArgument`, `CallTrapped` (and its kinds
         `DeadlineExceeded`, `OutOfFuel`, `CallInterrupted`), `Overloaded`, `PluginClosed`. Refines: admit, release.
         """
-        lease = None
+        lease, done = None, False
         try:
             lease = self._protocol.admit() or self._queue()
-            return lease.instance.call(func, args)
+            value = lease.instance.call(func, args)
+            done = True
+            return value
         finally:
             if lease is not None:
                 try:
-                    self._leave(lease)
+                    self._protocol.release(lease) if done else self._leave(lease)
                 except BaseException as error:
                     lease = None
                     self._send_home(error)
                     raise
 
-    def call_bytes(self, func: str, data: bytes | bytearray | memoryview) -> bytes:
+    def call_bytes(self, func: str, data: Data) -> bytes:
         """Call a bytes export: `data` is copied in, the reply is copied out (docs/plugin-authors.md).
 
         Raises as `call` does, and `BadReply`, `OutOfMemory`. Refines: admit, release.
         """
         if not isinstance(data, bytes | bytearray | memoryview):
             raise BadArgument(f"{func}: expected bytes, a bytearray or a memoryview, found {type(data).__name__}")
-        lease = None
+        lease, done = None, False
         try:
             lease = self._protocol.admit() or self._queue()
-            return lease.instance.call_bytes(func, bytes(data))
+            value = lease.instance.call_bytes(func, data)
+            done = True
+            return value
         finally:
             if lease is not None:
                 try:
-                    self._leave(lease)
+                    self._protocol.release(lease) if done else self._leave(lease)
                 except BaseException as error:
                     lease = None
                     self._send_home(error)
@@ -211,14 +215,11 @@ class HotReloadablePlugin:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.close()
 
     def __del__(self) -> None:
-        protocol = getattr(self, "_protocol", None)
-        if protocol is None:
+        if (protocol := getattr(self, "_protocol", None)) is None:
             return
         protocol.abandon()
         if not protocol.closed.value:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Number = int | float
+Data = bytes | bytearray | memoryview
 Value = int | float | tuple[int | float, ...] | None
 """What a numeric call returns: nothing, one value, or several."""
 
@@ -96,7 +97,7 @@ class Instance(Protocol):
     def call(self, func: str, args: tuple[Number, ...]) -> Value:
         """Call a numeric export; typed errors of `hotswap._errors`."""
 
-    def call_bytes(self, func: str, data: bytes) -> bytes:
+    def call_bytes(self, func: str, data: Data) -> bytes:
         """Call a bytes export; typed errors of `hotswap._errors`."""
 
     def close(self) -> None:

@@ -43,17 +43,6 @@ class ThreadAtomic(Generic[T]):
         self.value = value
 
 
-class ThreadBag(deque[T]):
-    """A deque. Its methods are atomic, but for `copy` without a GIL, which may meet a change and then starts anew."""
-
-    def copy(self) -> list[T]:  # type: ignore[override]
-        while True:
-            try:
-                return list(self)
-            except RuntimeError:
-                continue
-
-
 class ThreadSync:
     def lock(self) -> threading.Lock:
         return threading.Lock()
@@ -64,8 +53,9 @@ class ThreadSync:
     def atomic(self, value: T) -> ThreadAtomic[T]:
         return ThreadAtomic(value)
 
-    def bag(self, items: Iterable[T]) -> ThreadBag[T]:
-        return ThreadBag(items)
+    def bag(self, items: Iterable[T]) -> deque[T]:
+        """The type itself and no subclass: the interpreter's quick way to call a method is for exact types only."""
+        return deque(items)
 
     def spawn(self, work: Callable[[], None], name: str) -> None:
         threading.Thread(target=work, name=name, daemon=True).start()

@@ -26,7 +26,7 @@ from hotswap._errors import (
     UnknownFunction,
 )
 from hotswap._manifest import PluginManifest
-from hotswap._ports import Clock, Number, Ports, Sync, Trace, Value
+from hotswap._ports import Clock, Data, Number, Ports, Sync, Trace, Value
 from hotswap._signature import Signature
 from hotswap._threads import MONOTONIC, THREADS
 
@@ -157,9 +157,9 @@ class FakeInstance:
         finally:
             self._inside.release()
 
-    def call_bytes(self, func: str, data: bytes) -> bytes:
+    def call_bytes(self, func: str, data: Data) -> bytes:
         """The fake of a bytes call is the sum of the bytes, through the function of that name."""
-        return str(self.call(func, (sum(data),))).encode()
+        return str(self.call(func, (sum(bytes(data)),))).encode()
 
     def close(self) -> None:
         if self._closed:

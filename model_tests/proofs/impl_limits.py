@@ -7,17 +7,21 @@ plain error in its place.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Final
 
 from hotswap._errors import BadReply, OutOfMemory, Overloaded
 from hotswap._plugin import _seconds
+from hotswap._ports import Data
 from hotswap._runtime import _census, _instance, _values
 from hotswap._runtime._census import Census
 from hotswap._runtime._deadline import slice_ticks
 from hotswap._runtime._instance import ALLOC, FREE, WasmInstance
+from hotswap._runtime._linkage import Entry, Export
+from hotswap._runtime._prepared import PreparedLinkage
 from hotswap._runtime._ticker import TICK_S
+from hotswap._signature import Signature
 from proofs._logic import from_to
 
 
@@ -113,27 +117,62 @@ def seconds(value: float) -> float | None:
         return None
 
 
-class Memory:
-    """Ends at `limit`; keeps whether all that was read and written lies within."""
+class Grown(PreparedLinkage):
+    """Knew its memory to have so many bytes; now it has as many or more."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, known: int, there: int) -> None:
+        self._memory = object()  # type: ignore[assignment]
+        self._size, self._there = known, there
+
+    def memory_size(self) -> int:
+        return self._there
+
+
+def memory_range(known: int, there: int, start: int, size: int) -> bool:
+    """
+    pre: (0 <= known) & (known <= there) & (start >= 0) & (size >= 0)
+    post: _ == (start + size <= there)
+    """
+    return Grown(known, there).holds(start, size)
+
+
+class Plugin:
+    """Implements `Linkage`: gives what it is told to, and keeps whether all that was read and written lies within."""
+
+    def __init__(self, limit: int, gives: Mapping[str, int]) -> None:
+        self.limit, self.gives = limit, gives
         self.within = True
         self.reply: tuple[int, int] | None = None
+        self.given: list[int] = []
 
-    def data_len(self, store: object) -> int:
+    def entry(self, export: Export) -> Entry:
+        raise NotImplementedError
+
+    def begin(self) -> None: ...
+
+    def step(self, export: Export, *args: int) -> int:
+        self.given.extend(args)
+        return self.gives[export.name]
+
+    def holds(self, start: int, size: int) -> bool:
+        return start + size <= self.limit
+
+    def memory_size(self) -> int:
         return self.limit
 
-    def write(self, store: object, data: bytes, start: int) -> None:
+    def write(self, start: int, data: Data) -> None:
         self.within &= (start >= 0) & (start + len(data) <= self.limit)
 
-    def read(self, store: object, start: int, end: int) -> bytes:
-        self.within &= (start >= 0) & (start <= end) & (end <= self.limit)
-        self.reply = start, end - start
+    def read(self, start: int, size: int) -> bytes:
+        self.within &= (start >= 0) & (size >= 0) & (start + size <= self.limit)
+        self.reply = start, size
         return b""
 
 
-def exchange(limit: int, allocated: int, packed: int) -> tuple[str, Memory, list[int]]:
+TABLE: Final = {name: Export.of(name, Signature((), ())) for name in (ALLOC, "f", FREE)}
+
+
+def exchange(limit: int, allocated: int, packed: int) -> tuple[str, Plugin, list[int]]:
     """
     Whatever the plugin returns: an i32 from its allocator, an i64 from its function.
 
@@ -144,24 +183,15 @@ def exchange(limit: int, allocated: int, packed: int) -> tuple[str, Memory, list
     post: (_[0] != "done") or (_[1].reply == (packed % 2**64 // 2**32, packed % 2**32))
     post: all([from_to(one, -(2**31), 2**31 - 1) for one in _[2]])
     """
-    memory, given = Memory(limit), list[int]()
-
-    def step(result: int) -> Any:
-        def call(store: object, *args: int) -> int:
-            given.extend(args)
-            return result
-
-        return call
-
+    plugin = Plugin(limit, {ALLOC: allocated, "f": packed, FREE: 0})
     instance = WasmInstance.__new__(WasmInstance)
-    instance._store = cast(Any, None)
-    instance._functions = {ALLOC: step(allocated), "f": step(packed), FREE: step(0)}
+    instance._table = TABLE
     with wordless(_instance, "_bad_reply", BadReply()):
         try:
-            instance._exchange(cast(Any, memory), "f", b"abc")
+            instance._exchange(plugin, TABLE["f"], b"abc")
         except (BadReply, OutOfMemory) as error:
-            return type(error).__name__, memory, given
-    return "done", memory, given
+            return type(error).__name__, plugin, plugin.given
+    return "done", plugin, plugin.given
 
 
 def reply_end(packed: int) -> int:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 from hotswap._compat import ModuleFacts
 from hotswap._errors import HotswapError
 from hotswap._manifest import ManifestBuilder
-from hotswap._ports import Instance, Number, Parker, Ports, Runtime, Value
+from hotswap._ports import Data, Instance, Number, Parker, Ports, Runtime, Value
 from hotswap._protocol import HotReloadProtocol
 from hotswap._state import HotReloadState, HotReloadStats
 from hotswap._threads import ThreadSync
@@ -53,7 +53,7 @@ class Nothing:
     def call(self, func: str, args: tuple[Number, ...]) -> Value:
         raise NotImplementedError
 
-    def call_bytes(self, func: str, data: bytes) -> bytes:
+    def call_bytes(self, func: str, data: Data) -> bytes:
         raise NotImplementedError
 
     def close(self) -> None:

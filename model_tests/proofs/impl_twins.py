@@ -13,7 +13,7 @@ from unittest import mock
 from hotswap import _compat, _plugin
 from hotswap._lifecycle import Lifecycle
 from hotswap._protocol import HotReloadProtocol
-from hotswap._runtime import _census, _deadline, _instance, _values
+from hotswap._runtime import _census, _deadline, _instance, _prepared, _values
 from hotswap._upgrade import Upgrades
 
 
@@ -144,7 +144,7 @@ LIMITS = {
     "memory_size": {
         "takes a megabyte for a million": Twin(_instance, "_bytes_of", "megabytes << 20", "megabytes * 1_000_000")
     },
-    "pointer": {"takes the largest for negative": Twin(_instance, "_i32", "> _MAX_BYTES", ">= _MAX_BYTES")},
+    "pointer": {"takes the largest for negative": Twin(_instance, "_i32", "> _I32_MAX", ">= _I32_MAX")},
     "instances": {
         "lets one too many in": Twin(_census.Census, "enter", "self.alive >=", "self.alive >"),
         "counts who is refused": Twin(
@@ -159,18 +159,33 @@ LIMITS = {
         "waits less than no time": Twin(_plugin, "_seconds", "0 <= value", "-1 <= value"),
         "waits for ever": Twin(_plugin, "_seconds", "not 0 <= value <= sys.float_info.max", "value < 0"),
     },
+    "memory_range": {
+        "reads one byte beyond": Twin(
+            _prepared.PreparedLinkage, "holds", "start + size <= self._size", "start + size <= self._size + 1"
+        ),
+        "believes that no memory grows": Twin(
+            _prepared.PreparedLinkage,
+            "holds",
+            "(start + size <= self._size or start + size <= self.memory_size())",
+            "start + size <= self._size",
+        ),
+        "checks the start only": Twin(
+            _prepared.PreparedLinkage, "holds", "start + size <= self.memory_size()", "start <= self.memory_size()"
+        ),
+    },
     "exchange": {
-        "reads one byte beyond": Twin(_instance.WasmInstance, "_check_range", "> limit", "> limit + 1"),
-        "checks the start only": Twin(_instance.WasmInstance, "_check_range", "start + size", "start"),
         "believes the allocator": Twin(
-            _instance.WasmInstance, "_exchange", "self._check_range(memory, ALLOC, pointer, len(data))", "pass"
+            _instance.WasmInstance, "_exchange", "not linkage.holds(pointer, size)", "pointer < 0"
         ),
         "believes the reply": Twin(
-            _instance.WasmInstance, "_exchange", "self._check_range(memory, func, reply, size)", "pass"
+            _instance.WasmInstance, "_exchange", "not linkage.holds(reply, reply_size)", "reply < 0"
         ),
-        "gives an address that wraps": Twin(_instance.WasmInstance, "_exchange", "FREE, _i32(reply)", "FREE, reply"),
+        "asks for the start only": Twin(
+            _instance.WasmInstance, "_exchange", "linkage.holds(reply, reply_size)", "linkage.holds(reply, 0)"
+        ),
+        "gives an address that wraps": Twin(_instance.WasmInstance, "_exchange", "free, _i32(reply)", "free, reply"),
         "takes an address for negative": Twin(
-            _instance.WasmInstance, "_exchange", "self._step(ALLOC, len(data)) & _U32", "self._step(ALLOC, len(data))"
+            _instance.WasmInstance, "_exchange", "linkage.step(alloc, size) & _U32", "linkage.step(alloc, size)"
         ),
     },
 }

@@ -12,7 +12,8 @@ from hotswap._compat import ModuleFacts
 from hotswap._errors import CallTrapped, HotswapError, InitFailed, ModuleRejected, Overloaded, ProbeFailed
 from hotswap._runtime._deadline import StopFlag
 from hotswap._runtime._engine import MIN_THREAD_STACK, engine
-from hotswap._runtime._instance import Export, WasmInstance
+from hotswap._runtime._instance import WasmInstance
+from hotswap._runtime._linkage import Export
 from hotswap._runtime._source import read_wasm
 from hotswap._signature import Signature
 
@@ -52,7 +53,7 @@ class WasmCode:
             item.name: signature_of(item.type) for item in exports if isinstance(item.type, wasmtime.FuncType)
         }
         self.facts = ModuleFacts(digest=hashlib.sha256(wasm).hexdigest(), functions=signatures)
-        self._table = {name: Export.of(signature) for name, signature in signatures.items()}
+        self._table = {name: Export.of(name, signature) for name, signature in signatures.items()}
 
     def instantiate(self, *, probe: bool) -> WasmInstance:
         """Make and initialise one instance, and probe it if asked to.

@@ -11,33 +11,25 @@ generator as its key; that generator stands inside its `try`, where Ctrl-C is ca
 kept, and raised when the call has left the wasm. `min` sees six items: 0 (go on) and an error (stop), which we put
 there, then the four arguments of the callback; the generator gives the chosen answer the smallest key. After an
 exception it hands over to an iterator in C, so that a second one cannot strike; and a call that comes in too near
-the recursion limit for the callback's few frames is refused before it enters the wasm.
+the recursion limit for the callback's few frames is refused before it enters the wasm (`HEADROOM`).
 """
 
 from __future__ import annotations
 
-import ctypes
 import enum
 import itertools
 import operator
+import sys
 import time
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import wasmtime
-from wasmtime import _ffi as ffi
 
-from hotswap._runtime._ticker import STALE_S, TICK_S, TICKER
+from hotswap._runtime import _capi
+from hotswap._runtime._ticker import NEVER, TICK_S, TICKER, Beat
 
-_Callback = ctypes.CFUNCTYPE(
-    ctypes.c_size_t,
-    ctypes.POINTER(ffi.wasmtime_context_t),
-    ctypes.c_void_p,
-    ctypes.POINTER(ctypes.c_uint64),
-    ctypes.POINTER(ffi.wasmtime_update_deadline_kind_t),
-)
-_NO_FINALIZER = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
 _GO_ON, _STOP, _TICKS = 0, 1, 4  # positions of the items that matter
 _FIRST, _LAST = -1, 2  # keys of go-on, around the 0 of stop
 
@@ -54,13 +46,28 @@ class StopReason(enum.Enum):
 
 
 _EXCEPTION = StopReason.EXCEPTION
-_HEADROOM = 16  # frames; the callback needs fewer than 10 below `arm`
 
 
-def _demand_headroom(frames: int) -> None:
-    """Raises `RecursionError` now, at the caller's, if the callback would meet the recursion limit in the wasm."""
-    if frames:
-        _demand_headroom(frames - 1)
+def _nested(levels: int) -> Any:
+    return int if levels == 0 else (_nested(levels - 1),)
+
+
+HEADROOM: Final = _nested(8)
+"""`isinstance(None, HEADROOM)` raises `RecursionError` if the callback would meet the recursion limit in the wasm.
+
+It goes one level deeper for each tuple, in a nanosecond or two; `min`, `send` and the generator need fewer together.
+What the generator calls in its turn stands in its `try`. From 3.12 on the limit counts Python's frames only, and the
+one that is needed is made by a call.
+"""
+
+
+def _one_frame() -> None: ...
+
+
+if sys.version_info >= (3, 12):
+    demand_headroom = _one_frame
+else:
+    demand_headroom = partial(isinstance, None, HEADROOM)
 
 
 class _Stop(itertools.chain[int]):
@@ -82,45 +89,56 @@ class StopFlag:
 
 
 class Deadline:
-    """One store's deadline. Holds no reference to the store, which would keep it alive for ever."""
+    """One store's deadline. Holds no reference to the store, which would keep it alive for ever.
 
-    def __init__(self, store: wasmtime.Store, interrupted: StopFlag) -> None:
+    A call reads no clock. It began in some beat, and its time counts from the end of that beat: it is never stopped
+    too early, and a tick too late at most.
+    """
+
+    def __init__(self, store: wasmtime.Store, timeout_s: float, interrupted: StopFlag) -> None:
+        self.beat: Beat | None = None
+        """That in which the store was made ready. While it is current, the store is ready for another call."""
         self.reason: StopReason | None = None
         self.exception: BaseException | None = None
         """What struck the thread while it was in the wasm, to be raised by whoever made the call."""
+        self._timeout_s = timeout_s
         self._interrupted = interrupted
-        self._ends_at = 0.0
-        self._error = ffi.wasmtime_error_new(b"stopped by the host")
-        error = ctypes.cast(self._error, ctypes.c_void_p).value
+        self._error, error = _capi.new_error(b"stopped by the host")
         self._stop = _Stop(itertools.repeat(1))
         self._stop.send = partial(operator.is_not, error)
         self._rounds = self._decide()
         next(self._rounds)
-        self._callback = _Callback(partial(min, 0, error, key=self._rounds.send))
-        ffi.wasmtime_store_epoch_deadline_callback(store.ptr(), self._callback, None, _NO_FINALIZER)
+        self._callback = _capi.TickCallback(partial(min, 0, error, key=self._rounds.send))
+        _capi.on_tick(store, self._callback)
 
-    def arm(self, store: wasmtime.Store, timeout_s: float) -> None:
-        """A call begins: it may run for `timeout_s` seconds from now."""
-        _demand_headroom(_HEADROOM)
-        now = time.monotonic()
-        if now - TICKER.beat > STALE_S:
-            TICKER.revive()
-        self._ends_at = now + timeout_s
-        store.set_epoch_deadline(slice_ticks(self._ends_at - now))
+    def arm(self, store: wasmtime.Store) -> None:
+        """Make the store ready for the calls that begin in the current beat. Raises `HotswapError`."""
+        beat = TICKER.current()
+        store.set_epoch_deadline(slice_ticks(self._timeout_s))
+        self.beat = beat
 
     def close(self) -> None:
         """The store is closed. An error that was never returned to wasmtime is still ours to free."""
         if self.reason is None:
-            ffi.wasmtime_error_delete(self._error)
+            _capi.delete_error(self._error)
             self.reason = StopReason.DEADLINE
         self._rounds.close()
+
+    def _left_s(self) -> float:
+        """Of the time of the call that is in the wasm."""
+        beat, now = self.beat, time.monotonic()
+        if beat is None or (beat.ended_at == NEVER and beat is TICKER.beat):
+            return self._timeout_s  # it began a moment ago
+        if beat.ended_at == NEVER:
+            beat.ended_at = now  # its ticker died before it could say so
+        return beat.ended_at + self._timeout_s - now
 
     def _judge(self) -> StopReason | None:
         if self.exception is not None:
             return StopReason.EXCEPTION
         if self._interrupted.on:
             return StopReason.INTERRUPTED
-        return StopReason.DEADLINE if time.monotonic() >= self._ends_at else None
+        return StopReason.DEADLINE if self._left_s() <= 0 else None
 
     def _decide(self) -> Generator[int, Any, None]:
         """Receives the six items of each round, one at a time, and yields their keys.
@@ -137,7 +155,7 @@ class Deadline:
                     self.reason = self._judge()
                     key = _FIRST if self.reason is None else _LAST
                 elif position == _TICKS:
-                    item[0] = slice_ticks(self._ends_at - time.monotonic())
+                    item[0] = slice_ticks(self._left_s())
                     key = 1
                 else:
                     key = 0 if position == _STOP else 1
@@ -148,8 +166,3 @@ class Deadline:
             self.exception = error
             self.reason = _EXCEPTION
         yield from self._stop
-
-
-def delete_store(store: wasmtime.Store) -> None:
-    """Close a store for good. Its own `close` may, when Ctrl-C strikes between its two steps, free it twice."""
-    ffi.wasmtime_store_delete(store._consume())  # noqa: SLF001

@@ -1,8 +1,10 @@
 """The thread that advances the engines' tick, so that calls can be stopped.
 
-It runs while instances are alive and ends with the last. It is supervised: it stamps `beat`, and every call
-compares that stamp with the clock it reads anyway; a stamp older than `STALE_S` starts a new thread. In a
-forked child there is no such thread and no safe way to run what the parent compiled, so calls are refused.
+It runs while instances are alive and ends with the last. A call looks at one thing only: whether `beat` is still the
+one in which its instance was made ready. If not, the instance is made ready anew, and that looks at the clock too: a
+beat older than `STALE_S` starts a new thread. A thread that dies leaves an old beat behind, a fork does, and so does
+the end of the last instance; so no call goes on trusting it. In a forked child there is no such thread and no safe way
+to run what the parent compiled, so calls are refused.
 """
 
 from __future__ import annotations
@@ -18,6 +20,22 @@ TICK_S = 0.005
 STALE_S = 1.0
 
 
+NEVER = float("inf")
+_LONG_AGO = -float("inf")
+
+
+class Beat:
+    """The time between two ticks. A new object each time, so that to tell two apart is to compare identities."""
+
+    __slots__ = ("ended_at", "since")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        """When it began, on the monotonic clock."""
+        self.ended_at = NEVER
+        """Set before the tick advances: a call that began in this beat began no later than this."""
+
+
 class _Shift:
     """One thread's turn at the tick. Not an `Event`: a Ctrl-C inside `Event.set` leaves its lock locked for ever."""
 
@@ -29,8 +47,7 @@ class _Shift:
 
 class Ticker:
     def __init__(self) -> None:
-        self.beat = -float("inf")
-        """When the tick last advanced, on the monotonic clock."""
+        self.beat = Beat(_LONG_AGO)
         self._lock = threading.RLock()  # a finalizer may close an instance in here
         self._users = 0
         self._thread: threading.Thread | None = None
@@ -51,14 +68,18 @@ class Ticker:
             if self._users == 0 and self._thread is not None:
                 self._shift.over = True
                 self._thread = None
-                self.beat = -float("inf")
+                self.beat = Beat(_LONG_AGO)
 
-    def revive(self) -> None:
-        """The stamp is stale: start a new thread, unless another call just did. Raises `HotswapError` after a fork."""
+    def current(self) -> Beat:
+        """The beat, from a thread that is alive: started anew if the last one is stale. Raises `HotswapError`."""
+        beat = self.beat
+        if time.monotonic() - beat.since <= STALE_S:
+            return beat
         with self._lock:
             self._refuse_fork()
-            if time.monotonic() - self.beat > STALE_S:
+            if time.monotonic() - self.beat.since > STALE_S:  # else another call just did
                 self._start()
+            return self.beat
 
     def _start(self) -> None:
         self._shift.over = True
@@ -73,17 +94,26 @@ class Ticker:
         except BaseException:
             shift.over = True
             raise
-        self.beat = time.monotonic()
+        self.beat = Beat(time.monotonic())
         self._thread = thread
 
     def _run(self, shift: _Shift) -> None:
-        while True:
-            time.sleep(TICK_S)
-            if shift.over:
-                return
-            for engine in engines():
-                engine.increment_epoch()
-            self.beat = time.monotonic()
+        try:
+            while True:
+                time.sleep(TICK_S)
+                if shift.over:
+                    return
+                self._next()
+                for engine in engines():
+                    engine.increment_epoch()
+        finally:
+            if not shift.over:  # it dies: the next call of each instance must notice
+                self.beat = Beat(_LONG_AGO)
+
+    def _next(self) -> None:
+        now = time.monotonic()
+        self.beat.ended_at = now
+        self.beat = Beat(now)
 
     def _refuse_fork(self) -> None:
         if self._forked:
@@ -97,7 +127,7 @@ class Ticker:
         self._lock = threading.RLock()  # a finalizer may close an instance in here
         self._forked = self._users > 0
         self._thread = None
-        self.beat = -float("inf")
+        self.beat = Beat(_LONG_AGO)
 
 
 TICKER = Ticker()

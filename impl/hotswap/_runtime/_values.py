@@ -59,14 +59,14 @@ def _single(value: object) -> float:
 
 Converter = Callable[[object], Number]
 
-_CONVERTERS: dict[str, Converter] = {"i32": _integer(32), "i64": _integer(64), "f32": _single, "f64": _float}
+CONVERTERS: dict[str, Converter] = {"i32": _integer(32), "i64": _integer(64), "f32": _single, "f64": _float}
 
 
 def converters_for(signature: Signature) -> tuple[Converter, ...] | None:
     """One converter a parameter; None if the function has values that a numeric call cannot express."""
-    if not _CONVERTERS.keys() >= {*signature.params, *signature.results}:
+    if not CONVERTERS.keys() >= {*signature.params, *signature.results}:
         return None
-    return tuple(_CONVERTERS[kind] for kind in signature.params)
+    return tuple(CONVERTERS[kind] for kind in signature.params)
 
 
 def convert_arguments(
