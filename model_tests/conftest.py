@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from hotswap._runtime._capi_check import CHOICE, SWITCH
+from hotswap._runtime._linkage import PublicLinkage
+from hotswap._runtime._prepared import PreparedLinkage
 from worlds import FakeWorld, WasmWorld, World
 
 settings.register_profile("no time is asserted", deadline=None)
@@ -33,6 +36,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow") is not None and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(3_600))
+
+
+@pytest.fixture(params=["prepared", "public"])
+def call_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Calls go both ways to the wasm, in this process and in those that a test starts."""
+    way: str = request.param
+    monkeypatch.setenv(SWITCH, "1" if way == "prepared" else "0")
+    monkeypatch.setattr(CHOICE, "_way", PreparedLinkage if way == "prepared" else PublicLinkage)
+    return way
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from hotswap._runtime import _instance
 from runtime_modules import BYTES, nothing_leaks, resources, running
 from worlds import WAIT_S
 
+pytestmark = pytest.mark.usefixtures("call_path")
+
 MIB = 1 << 20
 U32_MAX = 0xFFFF_FFFF
 PAGE = 65_536

@@ -15,6 +15,8 @@ from hotswap._ports import Number
 from runtime_modules import ANSWER, CALLS, LOOP, nothing_leaks, resources, running
 from worlds import WAIT_S, eventually
 
+pytestmark = pytest.mark.usefixtures("call_path")
+
 TRAPS = [
     ("unreachable", (), "unreachable"),
     ("divide", (1, 0), "divide by zero"),

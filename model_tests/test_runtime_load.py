@@ -12,6 +12,8 @@ import hotswap
 from hotswap import HotReloadablePlugin
 from runtime_modules import ANSWER, LOOP, load, nothing_leaks, resources, running, survive
 
+pytestmark = pytest.mark.usefixtures("call_path")
+
 WAT = f"(module {ANSWER})"
 WASM = bytes(wasmtime.wat2wasm(WAT))
 MAGIC = b"\0asm"

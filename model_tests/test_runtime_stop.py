@@ -31,6 +31,8 @@ from hotswap._runtime._ticker import TICKER, Beat, Ticker
 from runtime_modules import ANSWER, CALLS, LONG_MS, LOOP, load, nothing_leaks, resources, running, survive
 from worlds import WAIT_S, Runner, eventually
 
+pytestmark = pytest.mark.usefixtures("call_path")
+
 PROMPT_S: Final = 5.0
 """Far more than it takes, far less than a deadline of `LONG_MS`."""
 

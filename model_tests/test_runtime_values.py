@@ -19,6 +19,8 @@ from hotswap._runtime._values import convert_arguments, converters_for
 from hotswap._signature import Signature
 from runtime_modules import running
 
+pytestmark = pytest.mark.usefixtures("call_path")
+
 KINDS = ("i32", "i64", "f32", "f64")
 IDENTITIES = "".join(f'(func (export "{kind}") (param {kind}) (result {kind}) local.get 0)' for kind in KINDS)
 SEVERAL = """

@@ -86,7 +86,6 @@ class WasmInstance:
                 self._limits, functions, memory if isinstance(memory, wasmtime.Memory) else None
             )
             self._entries = _Entries(table, self._linkage)
-            self._exits.callback(self._cut_off)
         except BaseException:
             self.close()
             raise
@@ -127,16 +126,13 @@ class WasmInstance:
         return answer
 
     def close(self) -> None:
+        """From the first step on nothing is left that could reach the store."""
+        self._linkage, self._entries = None, _Entries(self._table, None)
         self._exits.pop_all().close()
 
     def __del__(self) -> None:
         if hasattr(self, "_exits"):
             self.close()
-
-    def _cut_off(self) -> None:
-        """From here on there is nothing left that could reach the store."""
-        self._linkage = None
-        self._entries = _Entries(self._table, None)
 
     def _start(self, module: wasmtime.Module) -> Mapping[str, object]:
         limits = self._limits

@@ -67,7 +67,8 @@ class CallLimits:
         self.spoiled = not isinstance(error, OutOfMemory)
         if not isinstance(error, wasmtime.WasmtimeError | wasmtime.Trap):
             raise error
-        raise self._typed(func, error) from error
+        # A frame of wasmtime-py holds its trap, and the trap that frame, and both the instance: part them.
+        raise self._typed(func, error) from error.with_traceback(None)
 
     def fail_prepared(self, func: str, error: int | None) -> NoReturn:
         """The same for a prepared call: `error` is what the C function returned."""
