@@ -101,7 +101,7 @@ class Deadline:
         self.reason: StopReason | None = None
         self.exception: BaseException | None = None
         """What struck the thread while it was in the wasm, to be raised by whoever made the call."""
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._interrupted = interrupted
         self._error, error = _capi.new_error(b"stopped by the host")
         self._stop = _Stop(itertools.repeat(1))
@@ -114,7 +114,7 @@ class Deadline:
     def arm(self, store: wasmtime.Store) -> None:
         """Make the store ready for the calls that begin in the current beat. Raises `HotswapError`."""
         beat = TICKER.current()
-        store.set_epoch_deadline(slice_ticks(self._timeout_s))
+        store.set_epoch_deadline(slice_ticks(self.timeout_s))
         self.beat = beat
 
     def close(self) -> None:
@@ -128,10 +128,10 @@ class Deadline:
         """Of the time of the call that is in the wasm."""
         beat, now = self.beat, time.monotonic()
         if beat is None or (beat.ended_at == NEVER and beat is TICKER.beat):
-            return self._timeout_s  # it began a moment ago
+            return self.timeout_s  # it began a moment ago
         if beat.ended_at == NEVER:
             beat.ended_at = now  # its ticker died before it could say so
-        return beat.ended_at + self._timeout_s - now
+        return beat.ended_at + self.timeout_s - now
 
     def _judge(self) -> StopReason | None:
         if self.exception is not None:

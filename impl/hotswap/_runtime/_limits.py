@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class CallLimits:
     """Those of one store. `close` it when the store is closed."""
 
-    __slots__ = ("_timeout_ms", "deadline", "fuel", "spoiled", "store", "trap")
+    __slots__ = ("deadline", "fuel", "spoiled", "store", "trap")
 
     def __init__(self, store: wasmtime.Store, limits: ResourceLimits, interrupted: StopFlag) -> None:
         self.store = store
@@ -36,7 +36,6 @@ class CallLimits:
         """A call is in the wasm that may leave it in disorder, or one has left it so."""
         self.trap = ctypes.c_void_p()
         """Where wasmtime puts the trap of a prepared call. It is ours from then on."""
-        self._timeout_ms = limits.timeout_ms
 
     @property
     def broken(self) -> bool:
@@ -103,7 +102,8 @@ class CallLimits:
                 f"{func}: stopped, since its version is retired and the drain timeout passed; {said}"
             )
         if reason is StopReason.DEADLINE:
-            return DeadlineExceeded(f"{func}: ran longer than {self._timeout_ms} ms (resources.timeout_ms); {said}")
+            timeout_ms = self.deadline.timeout_s * 1000
+            return DeadlineExceeded(f"{func}: ran longer than {timeout_ms:.0f} ms (resources.timeout_ms); {said}")
         if isinstance(error, wasmtime.Trap) and error.trap_code is wasmtime.TrapCode.OUT_OF_FUEL:
             return OutOfFuel(f"{func}: used more than {self.fuel} units of fuel (resources.fuel_limit); {said}")
         return CallTrapped(f"{func}: {said}")

@@ -12,7 +12,7 @@ ADMISSION: Final = (
         diff(
             CORE,
             """
-                     version.home_of(lease).append(lease)
+                     (version.tombs if lease.dead else version.free).append(lease)
                  finally:
         -            if version.attention.value:
         -                self.settle()
@@ -29,13 +29,13 @@ ADMISSION: Final = (
             """
                  version = lease.version
         -        try:
-        -            version.home_of(lease).append(lease)
+        -            (version.tombs if lease.dead else version.free).append(lease)
         -        finally:
         -            if version.attention.value:
         -                self.settle()
         +        if version.attention.value:
         +            self.settle()
-        +        version.home_of(lease).append(lease)
+        +        (version.tombs if lease.dead else version.free).append(lease)
             """,
         ),
         tries="two calls",
@@ -49,7 +49,8 @@ ADMISSION: Final = (
                  version = self.current.value
         -        if version.attention.value:
         -            return None
-                 return version.take()
+                 try:
+                     return version.free.pop()
             """,
         ),
         tries="core: newcomer",

@@ -3,35 +3,34 @@
 from typing import Final
 
 from mutation._mutant import diff, mutant, swap
-from mutation.catalogue._files import CODE, DEADLINE, INSTANCE, VALUES
+from mutation.catalogue._files import CAPI_CHECK, CODE, DEADLINE, INSTANCE, LIMITS, PREPARED, TICKER, VALUES
 
 RUNTIME: Final = (
     mutant(
         "fuel-is-never-refilled",
         "An instance gets its fuel once, and not for each call",
-        diff(
-            INSTANCE,
-            """
-        +        first = not self._deadline._ends_at
-                 self._deadline.arm(self._store, self._timeout_s)
-        -        if self._fuel:
-        +        if self._fuel and first:
-                     self._store.set_fuel(self._fuel)
-            """,
-        ),
+        swap(PREPARED, "_REFUEL if metered else", "_REFUEL if False else"),
         tries="runtime calls: fuel",
         seed=11,
     ),
     mutant(
         "one-deadline-for-all-calls",
         "The deadline is that of an instance's first call",
-        swap(DEADLINE, "self._ends_at = now + timeout_s", "self._ends_at = self._ends_at or now + timeout_s"),
-        tries="runtime calls: deadline",
+        diff(
+            DEADLINE,
+            """
+                 beat = TICKER.current()
+                 store.set_epoch_deadline(slice_ticks(self.timeout_s))
+        -        self.beat = beat
+        +        self.beat = self.beat or beat
+            """,
+        ),
+        tries="runtime calls: deadline | runtime prepared: beat",
     ),
     mutant(
         "deadline-is-centiseconds",
         "The deadline is ten times what the manifest says",
-        swap(INSTANCE, "self._timeout_s = limits.timeout_ms / 1000", "self._timeout_s = limits.timeout_ms / 100"),
+        swap(LIMITS, "limits.timeout_ms / 1000", "limits.timeout_ms / 100"),
         tries="runtime calls: too_long",
     ),
     mutant(
@@ -56,13 +55,13 @@ RUNTIME: Final = (
     mutant(
         "a-trap-breaks-nothing",
         "An instance that trapped counts as good",
-        swap(INSTANCE, "self.broken = not isinstance(error, OutOfMemory)", "self.broken = False"),
+        swap(LIMITS, "return self.spoiled or bool(self.trap) or self.deadline.reason is not None", "return False"),
         tries="runtime calls: trapped | runtime calls",
     ),
     mutant(
         "a-full-memory-breaks",
         "An instance that had no room for a call's bytes is discarded",
-        swap(INSTANCE, "self.broken = not isinstance(error, OutOfMemory)", "self.broken = True"),
+        swap(LIMITS, "self.spoiled = not isinstance(error, OutOfMemory)", "self.spoiled = True"),
         tries="runtime bytes: no_room",
     ),
     mutant(
@@ -98,9 +97,9 @@ RUNTIME: Final = (
         diff(
             INSTANCE,
             """
-                     self._exits.callback(self._deadline.close)
-        -            self._exits.callback(delete_store, self._store)
-                     self._store.set_limits(
+                     self._exits.callback(self._limits.close)
+        -            self._exits.callback(delete_store, store)
+                     store.set_limits(
             """,
         ),
         tries="survivors: store | runtime stop",
@@ -114,13 +113,19 @@ RUNTIME: Final = (
     mutant(
         "a-reply-may-end-beyond",
         "A reply that ends one byte beyond the memory is taken",
-        swap(INSTANCE, "if start + size > limit:", "if start + size > limit + 1:"),
+        swap(PREPARED, "or start + size <= self.memory_size()", "or start + size <= self.memory_size() + 1"),
         tries="runtime bytes: outside_the_memory",
     ),
     mutant(
         "a-reply-may-not-end-at-the-end",
         "A reply that ends with the last byte of the memory is refused",
-        swap(INSTANCE, "if start + size > limit:", "if start + size >= limit:"),
+        diff(
+            PREPARED,
+            """
+        -        return self._memory is not None and (start + size <= self._size or start + size <= self.memory_size())
+        +        return self._memory is not None and (start + size < self._size or start + size < self.memory_size())
+            """,
+        ),
         tries="runtime bytes: last_byte",
     ),
     mutant(
@@ -129,8 +134,8 @@ RUNTIME: Final = (
         diff(
             INSTANCE,
             """
-                 self._step(FREE, _i32(pointer), len(data))
-        -        self._step(FREE, _i32(reply), _i32(size))
+                 linkage.step(free, _i32(pointer), size)
+        -        linkage.step(free, _i32(reply), _i32(reply_size))
                  return result
             """,
         ),
@@ -167,14 +172,82 @@ RUNTIME: Final = (
     mutant(
         "dead-ticker",
         "A ticker that has died is not started anew, and calls run for ever",
+        swap(TICKER, "if time.monotonic() - beat.since <= STALE_S:", "if beat is not None:"),
+        tries="runtime stop: revived",
+    ),
+    mutant(
+        "a-dying-ticker-says-nothing",
+        "A ticker that dies leaves the beat as it was, and instances that are ready in it go on trusting it",
         diff(
-            DEADLINE,
+            TICKER,
             """
-        -        if now - TICKER.beat > STALE_S:
-        -            TICKER.revive()
-                 self._ends_at = now + timeout_s
+                     if not shift.over:  # it dies: the next call of each instance must notice
+        -                self.beat = Beat(_LONG_AGO)
+        +                return
             """,
         ),
         tries="runtime stop: revived",
+    ),
+    mutant(
+        "time-counts-from-the-beat",
+        "The time of a call counts from the beginning of its beat, long ago if the ticker is late",
+        swap(
+            DEADLINE,
+            "return beat.ended_at + self.timeout_s - now",
+            "return beat.since + self.timeout_s - now",
+        ),
+        tries="runtime prepared: all_its_time",
+    ),
+    mutant(
+        "the-deadline-is-set-once",
+        "An instance is made ready in its first beat, and in no other",
+        swap(
+            PREPARED,
+            "    if deadline.beat is not TICKER.beat:\n        arm(store)",
+            "    if deadline.beat is None:\n        arm(store)",
+        ),
+        tries="runtime prepared: changed | runtime calls: deadline",
+    ),
+    mutant(
+        "traps-are-not-freed",
+        "The trap of a prepared call is copied and not freed",
+        swap(
+            LIMITS,
+            "        return _capi.trap_from(address)\n\n    def close",
+            '        _capi.trap_from(address)._consume()\n        return wasmtime.Trap("lost")\n\n    def close',
+        ),
+        tries="runtime prepared: million",
+    ),
+    mutant(
+        "a-bool-is-a-number",
+        "A prepared call takes True for 1",
+        swap(PREPARED, 'f"{name} is True or {name} is False"', 'f"{name} is None"'),
+        tries="runtime values",
+    ),
+    mutant(
+        "the-memory-stays-where-it-was",
+        "The memory is not looked up anew when it has moved",
+        swap(PREPARED, "if base != self._base:", "if not self._base:"),
+        tries="runtime prepared: moved",
+    ),
+    mutant(
+        "no-headroom",
+        "A prepared call enters the wasm with no frame left for the callback that stops it",
+        swap(PREPARED, '"isinstance(None, HEADROOM)"', '"pass"'),
+        tries="runtime stop: recursion",
+    ),
+    mutant(
+        "a-failed-trial-is-passed-over",
+        "Prepared calls are made though their trial went wrong",
+        diff(
+            CAPI_CHECK,
+            """
+                     SWITCH,
+                 )
+        -        return PublicLinkage
+             return PreparedLinkage
+            """,
+        ),
+        tries="runtime prepared: logged",
     ),
 )
