@@ -23,7 +23,8 @@ test: lint ## Lint, type-check and test, with full branch coverage of the protoc
 	$(BIN)/coverage report --include='*/hotswap/_core.py,*/hotswap/_locked.py,*/hotswap/_lifecycle.py,*/hotswap/_version.py,*/hotswap/_protocol.py,*/hotswap/_upgrade.py,*/hotswap/_epoch.py' --fail-under=100
 	$(BIN)/pytest -m "schedules and not slow"
 
-verify: test ## make test, then the deeper runs, on all cores
+verify: test ## make test, again with the public call path, then the deeper runs, on all cores
+	HOTSWAP_FASTCALL=0 $(BIN)/pytest -q -m "not slow and not schedules" -n auto --dist worksteal
 	SCHED_PROGRESS=60 $(BIN)/pytest -m slow -v -n auto --dist worksteal
 
 mutants: $(STAMP)-dev ## Put each mutant into a copy and print what finds it; ARGS="--only ID", --json, --write ...

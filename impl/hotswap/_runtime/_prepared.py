@@ -82,6 +82,7 @@ _GLOBALS: Final = {
 def _maker(signature: Signature, template: str, metered: bool) -> Callable[..., Entry]:
     """Compiles the function for calls of this kind; what it returns binds one to an instance."""
     names = [f"a{position}" for position in range(len(signature.params))]
+    integers = [name for name, kind in zip(names, signature.params, strict=True) if kind not in _CHECKED]
     stores = [
         f"{kind}[{_index(kind, position)}] = {_CHECKED.get(kind, '{0}').format(name)}"
         for position, (kind, name) in enumerate(zip(signature.params, names, strict=True))
@@ -90,7 +91,7 @@ def _maker(signature: Signature, template: str, metered: bool) -> Callable[..., 
     text = template.format(
         arguments=f"({', '.join(names)}{',' if names else ''})",
         stores="; ".join(stores) or "pass",
-        bools=" or ".join(f"{name} is True or {name} is False" for name in names) or "False",
+        bools=" or ".join(f"{name} is True or {name} is False" for name in integers) or "False",
         refuel=_REFUEL if metered else "pass",
         headroom=_HEADROOM,
         results=results[0] if len(results) == 1 else f"({', '.join(results)})" if results else "None",
