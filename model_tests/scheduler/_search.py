@@ -154,7 +154,7 @@ def search(
             runs += 1
             teller.ran(runs)
             if runs % RUNS_BETWEEN_COLLECTIONS == 0:
-                gc.collect()
+                gc.collect(0)  # what came since the last time: what a search keeps grows, and need not be looked at
             if isinstance(result, Found):
                 coverage = "stopped"
                 tally.add(run, result)
