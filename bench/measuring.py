@@ -6,6 +6,7 @@ block of calls of every contender, and a ratio is taken within a turn. pytest-be
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
 import json
 import os
@@ -21,16 +22,29 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 HERE: Final = Path(__file__).resolve().parent
 SIZE: Final = os.environ.get("BENCH", "usual")
-"""How long to run: `short` (does everything work?), `usual`, or `full`."""
+"""How long to run: `usual`, or `short`, which tells whether everything works, and no figures."""
 
 Block = Callable[[int], float]
 """Makes so many calls, and says how many seconds they took."""
 
 
-def sized_run(short: int, usual: int, full: int | None = None) -> int:
-    """One of the three, as the environment asks."""
-    sizes: dict[str, int] = {"short": short, "usual": usual, "full": usual if full is None else full}
-    return sizes[SIZE]
+def sized_run(short: int, usual: int) -> int:
+    """One of the two, as the environment asks."""
+    return {"short": short, "usual": usual}[SIZE]
+
+
+def machine() -> dict[str, object]:
+    """What figures depend on, apart from what pytest-benchmark notes itself."""
+    packages = {name: _version(name) for name in ("wasmtime", "extism", "pywasm3", "pluggy")}
+    gil = getattr(sys, "_is_gil_enabled", lambda: True)()
+    return {"cores": os.cpu_count(), "load": os.getloadavg()[0], "size": SIZE, "gil": gil, "packages": packages}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def statement(text: str, names: Mapping[str, Any]) -> Block:

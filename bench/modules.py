@@ -136,6 +136,10 @@ FOR_EXTISM: Final = f"""(module
     (call $write (i32.const 0) (i32.const 4))))"""
 
 
+SMALL: Final = """(module (memory (export "memory") 1)
+  (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))"""
+
+
 @functools.cache
 def binary(text: str) -> bytes:
     return bytes(wasmtime.wat2wasm(text))

@@ -1,7 +1,8 @@
 """One plugin that is called and replaced while it is called, in four ways; and a caller that notes every call.
 
-A call is the loop of 10 us, which leaves the interpreter to others meanwhile, as a service's calls do. The caller makes its next call when the last has come back. So a stall shows as one slow call among very many: look at
-the longest, not only at percentiles.
+A call is the loop of 10 us, which leaves the interpreter to others meanwhile, as a service's calls do. The caller makes
+its next call when the last has come back. So a stall shows as one slow call among very many: look at the longest, not
+only at percentiles.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from contenders import LOOP_S, extism_plugin, spins, spun
 from hotswap import Cutover, HotReloadablePlugin, ManifestBuilder
 from modules import FOR_EXTISM, OURS, fresh, sized
 
-
 PHASES: Final = ("steady", "during", "after")
 
 
@@ -30,6 +30,9 @@ class Service:
     call: Callable[[], object]
     upgrade: Callable[[], object]
     """To bytes that nobody has compiled before."""
+
+    def __post_init__(self) -> None:
+        assert self.call() == spun(spins(LOOP_S))
 
 
 def ours(cutover: Cutover, kilobytes: int, exits: ExitStack, instances: int = 4) -> Service:
@@ -86,7 +89,6 @@ class Caller:
     """Calls all the time, on a thread of its own, until it is told to stop."""
 
     def __init__(self, call: Callable[[], object]) -> None:
-        assert call() == spun(spins(LOOP_S))
         self.begun, self.ended = array("d"), array("d")
         self._call, self._over = call, False
         self._error: BaseException | None = None

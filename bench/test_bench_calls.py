@@ -13,7 +13,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from contenders import ADD, LADDER, LOOP_S, WORKLOADS, Contender, spins
-from measuring import interleave, record, sized_run
+from measuring import interleave, machine, record, sized_run
 from native import Missing
 
 TURNS = sized_run(short=3, usual=40)
@@ -21,6 +21,7 @@ TURNS = sized_run(short=3, usual=40)
 
 class Ladder:
     def __init__(self, exits: ExitStack) -> None:
+        self.machine = machine()
         self.made: dict[str, Contender] = {}
         self.missing: dict[str, str] = {}
         for name, make in LADDER.items():
@@ -53,4 +54,5 @@ CASES = [
 def test_call(benchmark: BenchmarkFixture, ladder: Ladder, name: str, workload: str) -> None:
     if name in ladder.missing:
         pytest.skip(ladder.missing[name])
-    record(benchmark, ladder.times(workload)[name], note=ladder.made[name].note, missing=ladder.missing)
+    facts = {"note": ladder.made[name].note, "missing": ladder.missing, "machine": ladder.machine}
+    record(benchmark, ladder.times(workload)[name], **facts)
