@@ -51,7 +51,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "workload"), CASES)
-def test_call(benchmark: BenchmarkFixture, ladder: Ladder, name: str, workload: str) -> None:
+def test_ladder(benchmark: BenchmarkFixture, ladder: Ladder, name: str, workload: str) -> None:
     if name in ladder.missing:
         pytest.skip(ladder.missing[name])
     facts = {"note": ladder.made[name].note, "missing": ladder.missing, "machine": ladder.machine}
