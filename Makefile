@@ -42,11 +42,12 @@ seed: $(STAMP)-dev ## Print the seed's defects as shortest counterexamples
 docs: $(STAMP)-dev ## Regenerate what the documents show of the specification
 	$(BIN)/python docs/generate.py
 
-bench: $(STAMP)-dev $(STAMP)-peers ## Run the benchmarks, and write docs/benchmarks.md and .svg (ten minutes, on a quiet machine)
-	@mkdir -p .benchmarks
-	$(BIN)/pytest bench --benchmark-only -o testpaths=bench --benchmark-columns=median,iqr,rounds --benchmark-sort=name \
-		--benchmark-json=.benchmarks/run-$$($(BIN)/python -c 'import sys; print(sys.implementation.cache_tag)').json
-	@$(BIN)/python bench/report.py .benchmarks/run-*.json
+bench: $(STAMP)-dev $(STAMP)-peers ## Run the benchmarks (ten minutes), write docs/benchmarks.md and its chart
+	@saved=.benchmarks/$$($(BIN)/python -c 'import sys; print(sys.implementation.cache_tag)').json; \
+	mkdir -p .benchmarks && rm -f $$saved && failed=0; \
+	$(BIN)/pytest bench --benchmark-only -o testpaths=bench --benchmark-columns=median,iqr,rounds \
+		--benchmark-sort=name --benchmark-json=$$saved || failed=$$?; \
+	$(BIN)/python bench/report.py .benchmarks/*.json && exit $$failed
 
 lint: $(STAMP)-dev ## Check style, format and types
 	$(BIN)/ruff check

@@ -77,6 +77,7 @@ def record(benchmark: BenchmarkFixture, seconds: Sequence[float], **facts: objec
     readings = itertools.chain.from_iterable((0.0, each) for each in seconds)
     benchmark._timer = lambda: next(readings)
     benchmark.pedantic(lambda: None, rounds=len(seconds))  # type: ignore[no-untyped-call]
+    assert benchmark.stats is None or benchmark.stats.stats.data == list(seconds)
     benchmark.extra_info.update(facts)
 
 
