@@ -27,6 +27,7 @@ ADD, LOOP, UPPER, CHECKSUM = WORKLOADS = ("i32 add", "loop of 10 us", "1 KiB upp
 TEXT: Final = b"Upgraded while they are called. " * 32
 DATA: Final = bytes(range(256)) * 4096
 LOOP_S: Final = 10e-6
+BODIES: Final = {"1 us": 1e-6, "10 us": 10e-6, "100 us": 100e-6, "1 ms": 1e-3, "5 ms": 5e-3}
 
 
 @dataclass(frozen=True)

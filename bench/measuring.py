@@ -64,9 +64,12 @@ def interleave(contenders: Mapping[str, Block], turns: int, block_s: float = 0.0
 
 
 def calls_in(block: Block, seconds: float) -> int:
-    """How many calls take about that long. Finding out warms the contender up, too."""
+    """How many calls take about that long, by the best of three, since a block that was interrupted says nothing.
+
+    Finding out warms the contender up, too.
+    """
     for calls in (1 << power for power in itertools.count()):
-        took = block(calls)
+        took = min(block(calls) for _ in range(3))
         if took >= seconds / 2:
             return max(1, round(calls * seconds / took))
     raise AssertionError  # for mypy: it counts without end

@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import median
 
 from chart import chart
-from contenders import LADDER, WORKLOADS
-from goals import BODIES, CUTOVERS, judged
+from contenders import BODIES, LADDER, WORKLOADS
+from goals import CUTOVERS, judged
 from measuring import HERE, ratios
 from runs import Run, megabytes, seconds, spread, times
 
@@ -58,8 +58,8 @@ time for all of it, had none begun, spread over the cores.
 """
 
 GROWTH = """Each in a process of its own. Memory is all that the process holds resident; maps are the lines of
-`/proc/self/maps`. Calls and look-ups go round at most a hundred of the plugins, spread over all. A process may have
-more instances than the largest number here, and has a cap ([operating](operating.md)).
+`/proc/self/maps`. One plugin is called again and again; and a hundred in turn, spread over all, whose memory no cache
+holds. A process may have more instances than the largest number here, and has a cap ([operating](operating.md)).
 """
 
 
@@ -155,10 +155,13 @@ def growth(run: Run) -> Iterator[str]:
             seconds(one.facts["register"][1]),
             seconds(one.facts["look_up"][1]),
             spread(one.seconds, seconds),
+            f"{seconds(turn[1])} ({seconds(turn[0])} to {seconds(turn[2])})"
+            if (turn := one.facts.get("round"))
+            else "",
         ]
         for one in run.of("plugins")
     ]
-    yield table("plugins | memory | maps | to register one | to look one up | a call", rows)
+    yield table("plugins | memory | maps | to register one | to look one up | a call | of a hundred in turn", rows)
     rows = [
         [
             one.facts["number"],

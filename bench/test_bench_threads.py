@@ -18,7 +18,7 @@ import pytest
 import wasmtime
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from contenders import plugin, spins
+from contenders import BODIES, plugin, spins
 from measuring import calls_in, record, sized_run, statement
 from modules import OURS, binary
 from native import Calls, Missing, on_threads
@@ -26,7 +26,6 @@ from native import Calls, Missing, on_threads
 TURNS = sized_run(short=3, usual=15)
 BLOCK_S = 0.02
 THREADS = (1, 2, 4)
-BODIES = {"1 us": 1e-6, "10 us": 10e-6, "100 us": 100e-6, "1 ms": 1e-3, "5 ms": 5e-3}
 Run = Callable[[int, int, int], float]
 """Of so many threads, each makes so many calls of so many rounds: seconds."""
 
