@@ -42,7 +42,7 @@ seed: $(STAMP)-dev ## Print the seed's defects as shortest counterexamples
 docs: $(STAMP)-dev ## Regenerate what the documents show of the specification
 	$(BIN)/python docs/generate.py
 
-bench: $(STAMP)-dev $(STAMP)-peers ## Run the benchmarks (ten minutes), write docs/benchmarks.md and its chart
+bench: $(STAMP)-dev $(STAMP)-peers ## Run the benchmarks (minutes, on a quiet machine), write docs/benchmarks.md
 	@saved=.benchmarks/$$($(BIN)/python -c 'import sys; print(sys.implementation.cache_tag)').json; \
 	mkdir -p .benchmarks && rm -f $$saved && failed=0; \
 	$(BIN)/pytest bench --benchmark-only -o testpaths=bench --benchmark-columns=median,iqr,rounds \
