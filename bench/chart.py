@@ -78,6 +78,9 @@ def chart(run: Run) -> str:
         if shown:
             drawn, end = panel(title, shown, end)
             parts.append(drawn)
+    short = "" if run.facts.get("size", "usual") == "usual" else "; a short run, whose figures mean nothing"
+    parts.append(f'<text x="12" y="{end + 8:.0f}">Python {run.python}{short}</text>')
+    end += 20
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {end:.0f}" width="{WIDTH}" '
