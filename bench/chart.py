@@ -13,7 +13,7 @@ from measuring import quartiles
 from runs import Run, seconds
 
 WIDTH, LEFT, RIGHT, ROW, HEAD, FOOT = 760, 190, 90, 20, 34, 34
-STYLE = """text { font: 12px system-ui, sans-serif; fill: #57606a } .head { font-weight: 600; font-size: 13px }
+STYLE = """text { font: 12px system-ui, sans-serif; fill: #6e7781 } .head { font-weight: 600; font-size: 13px }
 .grid { stroke: #8b949e; stroke-opacity: .35 } .ours { fill: #2f81f7 } .other { fill: #8b949e }
 .spread { stroke: #d29922; stroke-width: 2 }
 @media (prefers-color-scheme: dark) { text { fill: #adbac7 } }"""
