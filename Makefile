@@ -1,8 +1,9 @@
 # Needs make and Python 3.11 or newer, nothing else: each target sets up what it needs in .venv.
 # uv is used where it is installed, venv and pip otherwise. Another interpreter: make PYTHON=/path/to/python
 
-BIN := .venv/bin
-STAMP := .venv/.stamp
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
 
 # Asked by running it: a pyenv shim, for one, is on the PATH and fails.
 IS_RECENT = -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
@@ -42,8 +43,12 @@ seed: $(STAMP)-dev ## Print the seed's defects as shortest counterexamples
 docs: $(STAMP)-dev ## Regenerate what the documents show of the specification
 	$(BIN)/python docs/generate.py
 
-bench: $(STAMP)-dev ## Run the benchmarks
-	$(BIN)/pytest bench --benchmark-only -o testpaths=bench
+bench: $(STAMP)-dev $(STAMP)-peers ## Run the benchmarks (minutes, on a quiet machine), write docs/benchmarks.md
+	@saved=.benchmarks/$$($(BIN)/python -c 'import sys; print(sys.implementation.cache_tag)').json; \
+	mkdir -p .benchmarks && rm -f $$saved && failed=0; \
+	$(BIN)/pytest bench --benchmark-only -o testpaths=bench --benchmark-columns=median,iqr,rounds \
+		--benchmark-sort=name --benchmark-json=$$saved || failed=$$?; \
+	$(BIN)/python bench/report.py .benchmarks/*.json && exit $$failed
 
 lint: $(STAMP)-dev ## Check style, format and types
 	$(BIN)/ruff check
@@ -54,12 +59,21 @@ plugins: $(STAMP)-plugins ## Rebuild the example plugins from source
 	$(BIN)/python examples/plugins/build.py
 
 clean: ## Remove .venv, caches and build results
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .coverage .coverage.* htmlcov dist build
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .coverage .coverage.* htmlcov dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The peers of the benches are no requirement: without them, what they would show is skipped with the reason.
+$(STAMP)-peers: pyproject.toml $(STAMP)-venv
+	@if command -v uv >/dev/null 2>&1; then \
+		uv pip install --quiet --python $(BIN)/python -e '.[bench]'; \
+	else \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'; \
+	fi || echo "The benches run without the peers that do not install here." >&2
+	@touch $@
 
 # One stamp for each extra of pyproject.toml, which is installed anew when that file has changed.
 $(STAMP)-cli $(STAMP)-dev $(STAMP)-plugins: $(STAMP)-%: pyproject.toml $(STAMP)-venv
-	@echo "Setting up .venv for .[$*] ..."
+	@echo "Setting up $(VENV) for .[$*] ..."
 	@if command -v uv >/dev/null 2>&1; then \
 		uv pip install --quiet --python $(BIN)/python -e '.[$*]'; \
 	else \
@@ -77,6 +91,6 @@ $(STAMP)-venv:
 		echo "hotswap needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=..." >&2; \
 		exit 1; \
 	fi; \
-	rm -rf .venv; \
-	if command -v uv >/dev/null 2>&1; then uv venv --quiet --seed --python "$$python" .venv; else "$$python" -m venv .venv; fi && \
+	rm -rf $(VENV); \
+	if command -v uv >/dev/null 2>&1; then uv venv --quiet --seed --python "$$python" $(VENV); else "$$python" -m venv $(VENV); fi && \
 	touch $@

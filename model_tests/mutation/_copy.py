@@ -21,7 +21,7 @@ from mutation._mutant import ROOT
 
 SOURCES: Final = "impl", "spec", "model_tests"
 LEFT_OUT: Final = shutil.ignore_patterns(
-    ".git", ".venv", "__pycache__", ".hypothesis", ".benchmarks", ".*_cache", ".coverage*", "htmlcov", "dist", "build"
+    ".git", ".venv*", "__pycache__", ".hypothesis", ".benchmarks", ".*_cache", ".coverage*", "htmlcov", "dist", "build"
 )
 
 
