@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import wasmtime
 
 import hotswap
 from hotswap import HotReloadablePlugin
-from runtime_modules import ANSWER, LOOP, load, nothing_leaks, resources, running, survive
+from runtime_modules import ANSWER, CALLS, LOOP, load, nothing_leaks, resources, running, survive
 
 pytestmark = pytest.mark.usefixtures("call_path")
 
@@ -340,3 +342,28 @@ def test_a_blank_wat_file_is_refused_like_any_half_written_file(tmp_path: Path, 
     path.write_text(content)
     with pytest.raises(hotswap.ModuleRejected, match="expected a wasm module"):
         load(path)
+
+
+# Compiled modules ------------------------------------------------------------------------------------------
+
+
+def test_the_same_bytes_are_compiled_once_for_each_engine_and_kept_while_they_are_used() -> None:
+    wasm = bytes(wasmtime.wat2wasm(f"(module {ANSWER})"))
+    first, second, metered = load(wasm), load(bytearray(wasm)), load(wasm, fuel_limit=1_000)
+    assert first._module is second._module
+    assert first._module is not metered._module
+    kept = weakref.ref(first._module)
+    del first
+    assert kept() is second._module
+    del second
+    gc.collect()
+    assert kept() is None
+    instance = load(wasm).instantiate(probe=False)
+    assert instance.call("answer", ()) == 42
+    instance.close()
+
+
+def test_instances_of_a_shared_module_have_a_memory_and_globals_of_their_own() -> None:
+    with running(CALLS) as one, running(CALLS) as other:
+        assert [one.call("count", ()) for _ in range(3)] == [1, 2, 3]
+        assert other.call("count", ()) == 1

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-import pytest
-
 from measuring import in_a_process
 
-FASTER_THAN_BARE_MIN: Final = {"i32 add, unmetered": 0.6, "i32 add, metered": 0.6, "1 KiB upper-case, unmetered": 0.6}
+FASTER_THAN_BARE_MIN: Final = {"i32 add, unmetered": 12.0, "i32 add, metered": 10.0, "1 KiB upper-case, unmetered": 5.0}
 """Of a plugin's call, as many times faster than wasmtime-py's; below 1 it is slower."""
-
-HAS_A_FAST_PATH: Final = FASTER_THAN_BARE_MIN["i32 add, unmetered"] > 1
 
 
 def too_slow(found: dict[str, float]) -> dict[str, float]:
@@ -30,6 +26,5 @@ def test_a_lock_and_a_sleep_are_noticed() -> None:
     assert too_slow(in_a_process("ratio.py", "--broken")).keys() == FASTER_THAN_BARE_MIN.keys()
 
 
-@pytest.mark.skipif(not HAS_A_FAST_PATH, reason="the bounds do not ask for more than the public call path gives")
 def test_a_lost_fast_path_is_noticed() -> None:
-    assert "i32 add, unmetered" in too_slow(in_a_process("ratio.py", HOTSWAP_FASTCALL="0"))
+    assert too_slow(in_a_process("ratio.py", HOTSWAP_FASTCALL="0")).keys() == FASTER_THAN_BARE_MIN.keys()

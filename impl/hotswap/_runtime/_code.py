@@ -10,8 +10,9 @@ import wasmtime
 
 from hotswap._compat import ModuleFacts
 from hotswap._errors import CallTrapped, HotswapError, InitFailed, ModuleRejected, Overloaded, ProbeFailed
+from hotswap._runtime._compiled import compiled
 from hotswap._runtime._deadline import StopFlag
-from hotswap._runtime._engine import MIN_THREAD_STACK, engine
+from hotswap._runtime._engine import MIN_THREAD_STACK
 from hotswap._runtime._instance import WasmInstance
 from hotswap._runtime._linkage import Export
 from hotswap._runtime._source import read_wasm
@@ -40,9 +41,9 @@ class WasmCode:
     def __init__(self, wasm: bytes, manifest: PluginManifest) -> None:
         self._limits = manifest.resources
         self._interrupted = StopFlag()
-        self._engine = engine(metered=self._limits.fuel_limit > 0)
+        digest = hashlib.sha256(wasm).hexdigest()
         try:
-            self._module = wasmtime.Module(self._engine, wasm)
+            self._module = compiled(wasm, digest, metered=self._limits.fuel_limit > 0)
         except wasmtime.WasmtimeError as error:
             raise ModuleRejected(f"plugin {manifest.plugin.name!r}: the module does not compile: {error}") from error
         self._refuse_imports()
@@ -52,7 +53,7 @@ class WasmCode:
         signatures = {
             item.name: signature_of(item.type) for item in exports if isinstance(item.type, wasmtime.FuncType)
         }
-        self.facts = ModuleFacts(digest=hashlib.sha256(wasm).hexdigest(), functions=signatures)
+        self.facts = ModuleFacts(digest=digest, functions=signatures)
         self._table = {name: Export.of(name, signature) for name, signature in signatures.items()}
 
     def instantiate(self, *, probe: bool) -> WasmInstance:
@@ -61,7 +62,7 @@ class WasmCode:
         Raises `ModuleRejected` (and its kinds `InitFailed`, `ProbeFailed`) or `Overloaded`; the instance is closed.
         """
         try:
-            instance = WasmInstance(self._module, self._engine, self._table, self._limits, self._interrupted)
+            instance = WasmInstance(self._module, self._table, self._limits, self._interrupted)
         except CallTrapped as error:
             raise _start_failed(error) from error
         try:

@@ -19,6 +19,7 @@ from hotswap._runtime._capi import delete_store
 from hotswap._runtime._capi_check import CHOICE
 from hotswap._runtime._census import CENSUS
 from hotswap._runtime._deadline import StopFlag
+from hotswap._runtime._engine import engine
 from hotswap._runtime._limits import CallLimits
 from hotswap._runtime._linkage import Entry, Export, Linkage
 from hotswap._runtime._ticker import TICKER
@@ -55,7 +56,6 @@ class WasmInstance:
     def __init__(
         self,
         module: wasmtime.Module,
-        engine: wasmtime.Engine,
         table: dict[str, Export],
         limits: ResourceLimits,
         interrupted: StopFlag,
@@ -68,7 +68,7 @@ class WasmInstance:
             TICKER.enter()
             self._exits.callback(TICKER.leave)
             way = CHOICE.way()
-            store = wasmtime.Store(engine)
+            store = wasmtime.Store(engine(metered=limits.fuel_limit > 0))
             self._limits = CallLimits(store, limits, interrupted)
             self._exits.callback(self._limits.close)
             self._exits.callback(delete_store, store)
