@@ -17,8 +17,9 @@ from click.testing import CliRunner, Result
 from hotswap import PluginManifest
 from hotswap._cli_commands import cli
 from hotswap._runtime import CENSUS
-from hotswap._runtime._inspect import Item, Pages, inspect_module
+from hotswap._runtime._inspect import Item, inspect_module
 from hotswap._signature import Signature
+from hotswap._wasm import Pages
 
 MATH = """(module
   (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
