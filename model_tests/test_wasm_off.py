@@ -138,6 +138,22 @@ def test_a_proposal_that_is_switched_off_is_named(name: str) -> None:
             look(wasm)
 
 
+@pytest.mark.parametrize(
+    ("wasm", "proposal"),
+    [
+        (w.module(w.types(b"\x60\1\x63\x70\0")), "typed function references"),
+        (w.module(w.types(b"\x60\0\1\x63\x6f")), "typed function references"),
+        (w.module(w.types(b"\x4f\0" + w.func())), "garbage collection"),
+    ],
+    ids=["(ref null func)", "(ref null extern)", "(sub final (func))"],
+)
+def test_an_old_type_in_the_form_of_a_proposal_is_refused_though_the_engine_would_take_it(
+    wasm: bytes, proposal: str
+) -> None:
+    assert is_valid(wasm)
+    assert f"expected a module without {proposal}" in refused(wasm, UnsupportedModule)
+
+
 @pytest.mark.parametrize("version", [b"\x0d\0\1\0", b"\x0e\0\1\0"])
 def test_a_component_is_told_from_a_module(version: bytes) -> None:
     assert "found a component; build it as a module" in refused(b"\0asm" + version, UnsupportedModule)
