@@ -99,6 +99,17 @@ def test_numbers_that_a_linker_padded_are_right() -> None:
         read(in_locals.replace(w.u32(3, 2), w.u32(10_001, 2)))
 
 
+def test_sizes_are_padded_as_numbers_of_64_bits_and_no_larger_than_those_of_32() -> None:
+    for kind, number in ((b"\x70", w.TABLE), (b"", w.MEMORY)):
+        padded = w.module(w.section(number, b"\1" + kind + b"\1" + w.u32(2, 9) + w.u32(3, 9)))
+        assert is_valid(padded)
+        read(padded)
+        for sizes in (w.u32(2**32) + w.u32(2**32), w.u32(0) + w.u32(2**32), w.u32(2, 10) + w.u32(3)):
+            wrong = w.module(w.section(number, b"\1" + kind + b"\1" + sizes))
+            assert not is_valid(wrong)
+            refused(wrong, MalformedModule)
+
+
 @pytest.mark.parametrize("cut", range(len(EVERYTHING)))
 def test_a_module_that_is_cut_short_is_malformed_or_whole(cut: int) -> None:
     """Between two sections it is whole as far as it goes, unless what is left does not fit together."""

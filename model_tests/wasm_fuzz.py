@@ -21,13 +21,16 @@ import wasmtime
 import hotswap
 import wasm_bytes as w
 from hotswap import LimitExceeded, MalformedModule, ModuleRejected, UnsupportedModule
+from hotswap._plugin import REAL_PORTS
 from hotswap._runtime._engine import engine
 from hotswap._signature import Signature
+from hotswap._upgrade import load
 from hotswap._wasm import Global, ModuleLimits, ModuleShape, Pages, Table, read_module
-from runtime_modules import load
+from runtime_modules import resources
 from wasm_generated import example, split
 
 LIMITS: Final = ModuleLimits(max_module_kb=4096, max_functions=10_000, memory_limit_mb=16)
+MANIFEST: Final = resources(fuel_limit=10_000, memory_limit_mb=16)
 ALL_THE_WAY: Final = 4
 """Every so manieth module is loaded, instantiated and called too."""
 
@@ -72,11 +75,18 @@ def told(kind: object) -> Signature | Pages | Table | Global:
     raise AssertionError(f"no type of ours: {kind!r}")
 
 
+def as_the_c_interface_has_it(kind: Signature | Pages | Table | Global) -> Signature | Pages | Table | Global:
+    """The largest number means no maximum there."""
+    if isinstance(kind, Table) and kind.max == 0xFFFF_FFFF:
+        return Table(kind.element, kind.min, None)
+    return kind
+
+
 def agree(shape: ModuleShape, module: wasmtime.Module) -> None:
-    ours = [(item.name, item.type) for item in shape.exports]
+    ours = [(item.name, as_the_c_interface_has_it(item.type)) for item in shape.exports]
     theirs = [(item.name, told(item.type)) for item in module.exports]
     assert ours == theirs, f"exports: ours {ours}, wasmtime's {theirs}"
-    wanted = [(item.module, item.name, item.type) for item in shape.imports]
+    wanted = [(item.module, item.name, as_the_c_interface_has_it(item.type)) for item in shape.imports]
     given = [(item.module, item.name, told(item.type)) for item in module.imports]
     assert wanted == given, f"imports: ours {wanted}, wasmtime's {given}"
 
@@ -106,9 +116,9 @@ def check(wasm: bytes) -> str:
 
 
 def run(wasm: bytes) -> str:
-    """The whole way."""
+    """The whole way, as a plugin that is registered goes it."""
     try:
-        instance = load(wasm, fuel_limit=10_000).instantiate(probe=True)
+        instance = load(REAL_PORTS, "p", wasm, MANIFEST).instantiate(probe=True)
     except ModuleRejected:
         return "refused"
     try:

@@ -9,7 +9,7 @@ from hotswap._wasm import _fixed
 
 HINT: Final = "build without it (-mcpu=mvp in Clang and Zig; see the plugin guide)"
 _DAMAGED: Final = "the module is damaged, or what built it is at fault"
-_U32_BYTES: Final = 5
+_MAX_U32: Final = 0xFFFF_FFFF
 
 
 class ModuleLimits(NamedTuple):
@@ -44,8 +44,15 @@ class Cursor:
         if at < self.end and (byte := self._data[at]) < 0x80:
             self.at = at + 1
             return byte
-        number = self._leb(what, 32)
-        if self._data[self.at - 1] > 0x0F and self.at - at == _U32_BYTES:
+        return self._within_u32(self._leb(what, 32), what, at)
+
+    def size_u32(self, what: str) -> int:
+        """The size of a memory or table. It is written as if it could have 64 bits, so it may be padded further."""
+        at = self.at
+        return self._within_u32(self._leb(what, 64), what, at)
+
+    def _within_u32(self, number: int, what: str, at: int) -> int:
+        if number > _MAX_U32:
             raise self.malformed(f"{what}, in 32 bits", "a larger number", at)
         return number
 

@@ -101,7 +101,7 @@ def _limits(cursor: Cursor, proposals: dict[int, str]) -> tuple[int, int | None]
     for flag, proposal in proposals.items():
         if flags & flag:
             raise cursor.switched_off(proposal, f"the flags {flags:#04x} of a size", cursor.at - 1)
-    return cursor.u32("a smallest size"), cursor.u32("a largest size") if flags & _MAX else None
+    return cursor.size_u32("a smallest size"), cursor.size_u32("a largest size") if flags & _MAX else None
 
 
 def global_(cursor: Cursor) -> Global:
