@@ -233,9 +233,17 @@ def test_inspect_looks_at_all_that_a_manifest_could_allow() -> None:
 def test_a_file_that_is_too_large_is_not_read_to_its_end(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"large{suffix}"
     with path.open("wb") as file:
-        file.truncate(1 << 40)  # sparse: nobody has room for it in memory
-    with pytest.raises(LimitExceeded, match=r"large.* at most 2 KiB, found more; raise resources\.max_module_kb"):
-        load(path, max_module_kb=2)
+        file.truncate(1 << 27)  # it takes no room on the disk
+    tracemalloc.start()
+    try:
+        with pytest.raises(LimitExceeded, match=r"large.* at most 2 KiB, found more; raise resources\.max_module_kb"):
+            load(path, max_module_kb=2)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_given_in_memory_is_held_to_the_same_limit() -> None:
     with pytest.raises(LimitExceeded, match="characters"):
         load("(module)" + " " * 2048, max_module_kb=2)
     for kind in (bytes, bytearray, memoryview):
