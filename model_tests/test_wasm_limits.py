@@ -101,6 +101,20 @@ def test_a_limit_may_be_reached_and_not_passed(what: str) -> None:
     assert "byte " in said
 
 
+def test_locals_are_counted_in_all_groups_together() -> None:
+    assert "found 10100" in refused(w.one_function(b"", *[(100, w.I32)] * 101), LimitExceeded)
+    assert "found 16383" in refused(w.one_function(b"", (16_383, w.I32)), LimitExceeded)
+    mixed = [(1, w.F32)] * 5 + [(5_000, w.I32), (4_996, w.I64)]
+    assert "found 10001" in refused(w.one_function(b"", *mixed), LimitExceeded)
+
+
+def test_imported_tables_count_too() -> None:
+    imported = w.imports(*[("a", "b", b"\1\x70\0\0")] * 2)
+    read(w.module(imported, w.section(w.TABLE, w.vec([b"\x70\0\0"] * 2))))
+    said = refused(w.module(imported, w.section(w.TABLE, w.vec([b"\x70\0\0"] * 3))), LimitExceeded)
+    assert "at most 4 tables, found 5" in said
+
+
 def test_the_limits_of_a_manifest_are_named_with_what_to_raise() -> None:
     assert "raise resources.max_functions" in refused(counted("functions", 51), LimitExceeded)
     assert "raise resources.memory_limit_mb" in refused(

@@ -118,6 +118,16 @@ OFF: Final = {
         "0xfd",
     ),
     "a structure in a global": (w.module(w.section(w.GLOBAL, b"\1\x70\0\xfb\1\0\x0b")), "garbage collection", "0xfb"),
+    "a null of a type with a large number": (
+        w.module(w.types(*[w.func()] * 129), w.section(w.GLOBAL, b"\1\x70\0\xd0\x80\1\x0b")),
+        "typed function references",
+        "0x80",
+    ),
+    "a tag before the globals": (
+        w.module(w.types(w.func()), w.section(w.TAG, b"\1\0\0"), w.section(w.GLOBAL, b"\0")),
+        "exceptions",
+        "tags",
+    ),
     "a typed null": (
         w.module(w.types(w.func()), w.section(w.GLOBAL, b"\1\x70\0\xd0\0\x0b")),
         "typed function references",

@@ -60,6 +60,7 @@ CHECKS: Final = {
         unit_tests("manifest", "test_manifest.py"),
         unit_tests("manifest toml", "test_manifest_toml.py"),
         unit_tests("wasm reader", "test_wasm_reader.py"),
+        unit_tests("wasm malformed", "test_wasm_malformed.py"),
         unit_tests("wasm off", "test_wasm_off.py"),
         unit_tests("wasm limits", "test_wasm_limits.py"),
         unit_tests("wasm fuzz", "test_wasm_fuzz.py", stuck_s=120),

@@ -75,9 +75,8 @@ class Cursor:
         raise self.malformed(f"{what}, in {(bits + 6) // 7} bytes at most", "a longer one", start)
 
     def skip_u32s(self, count: int, what: str) -> None:
-        """Numbers of which nobody wants to know; `count` is bounded."""
-        ahead = self.ahead(count)
-        if len(ahead) == count and ahead.isascii():
+        """Numbers of which nobody wants to know; `count` is no more than there are bytes."""
+        if self.ahead(count).isascii():
             self.at += count
             return
         for _ in range(count):

@@ -22,7 +22,7 @@ MODULES: Final = (
         "an-export-may-be-there-twice",
         "Of two exports of one name, the later is taken",
         swap(WASM_DECLARATIONS, "if name in self._exports:", "if name in self._exports and not name:"),
-        tries="wasm reader: malformed",
+        tries="wasm malformed",
     ),
     mutant(
         "sizes-are-numbers-of-32-bits",
@@ -42,7 +42,7 @@ MODULES: Final = (
                          sum_ += cursor.u32("a number of locals")
             """,
         ),
-        tries="wasm reader: malformed | wasm limits: huge",
+        tries="wasm malformed | wasm limits: huge",
     ),
     mutant(
         "compiled-and-then-admitted",
