@@ -24,7 +24,7 @@ from wasm_generated import example, split, whole_modules
 from wasm_reading import LIMITS, calls_made
 
 QUICK = 5_000
-CHUNK = 10_000
+CHUNK = 50_000
 
 
 def hold(first: int, count: int, note: Path) -> dict[str, int]:
@@ -46,7 +46,7 @@ def test_modules_made_by_chance_hold(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chunk", range(1, 11))
+@pytest.mark.parametrize("chunk", range(1, 21))
 def test_many_modules_made_by_chance_hold(tmp_path: Path, chunk: int) -> None:
     hold(chunk * CHUNK, CHUNK, tmp_path / "note")
 
@@ -111,6 +111,12 @@ def test_a_reader_that_is_wrong_is_noticed(monkeypatch: pytest.MonkeyPatch, read
     monkeypatch.setattr(wasm_fuzz, "read_module", reader)
     with pytest.raises((AssertionError, IndexError), match=says):
         check(GOOD)
+
+
+def test_a_reader_that_lets_through_what_is_damaged_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wasm_fuzz, "read_module", lambda wasm, limits: ModuleShape((), ()))
+    with pytest.raises(AssertionError, match=r"(?s)admitted, and a section does not parse: .*unexpected end"):
+        check(GOOD[:-1])
 
 
 def test_a_failure_is_told_as_small_as_it_gets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

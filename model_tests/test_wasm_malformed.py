@@ -46,6 +46,14 @@ MALFORMED: Final[dict[str, tuple[bytes, str]]] = {
         HEADER + b"\1\5\xff\xff\xff\xff\x1f",
         "expected the number of types, in 32 bits, found a la",
     ),
+    "a size of a memory in 33 bits": (
+        w.module(w.section(w.MEMORY, b"\1\0" + w.u32(2**32))),
+        "byte 12: expected a smallest size, in 32 bits, found a larger number",
+    ),
+    "a size of a table in eleven bytes": (
+        w.module(w.section(w.TABLE, b"\1\x70\1\0" + w.u32(0, 10))),
+        "byte 14: expected a largest size, in 10 bytes at most, found a longer one",
+    ),
     "a size in six bytes": (HEADER + b"\1" + w.u32(0, 5), "byte 9: expected the size of a section, in 5 bytes at most"),
     "an i32 in 33 bits": (
         w.module(w.section(w.GLOBAL, b"\1\x7f\0\x41\x80\x80\x80\x80\x08\x0b")),

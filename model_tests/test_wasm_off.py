@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
+import wasmtime
 
 import wasm_bytes as w
 from hotswap import MalformedModule, UnsupportedModule
+from hotswap._runtime._engine import engine
 from hotswap._runtime._inspect import inspect_module
 from runtime_modules import load
 from wasm_bytes import ZERO
-from wasm_reading import is_valid, refused
+from wasm_reading import is_valid, read, refused
 
 TYPES_OFF: Final = {
     "v128": (b"\x7b", "SIMD"),
@@ -162,6 +164,25 @@ def test_an_old_type_in_the_form_of_a_proposal_is_refused_though_the_engine_woul
 ) -> None:
     assert is_valid(wasm)
     assert f"expected a module without {proposal}" in refused(wasm, UnsupportedModule)
+
+
+SIZES: Final = {
+    "smallest": (w.u32(2, 5) + w.u32(3), "a smallest size written as a number of 64 bits"),
+    "largest": (w.u32(2) + w.u32(3, 9), "a largest size written as a number of 64 bits"),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("what", ["memory", "table"])
+def test_a_size_that_is_padded_as_those_of_64_bit_memories_belongs_to_them(what: str, size: str) -> None:
+    """wasmtime's own validation takes it whatever is on, and its compiler does not."""
+    number, kind = (w.MEMORY, b"") if what == "memory" else (w.TABLE, b"\x70")
+    written, says = SIZES[size]
+    wasm = w.module(w.section(number, b"\1" + kind + b"\1" + written))
+    assert says in refused(wasm, UnsupportedModule)
+    with pytest.raises(wasmtime.WasmtimeError, match="too long"):
+        wasmtime.Module(engine(metered=False), wasm)
+    assert read(w.module(w.section(number, b"\1" + kind + b"\1" + w.u32(2, 4) + w.u32(3, 4))))
 
 
 @pytest.mark.parametrize("version", [b"\x0d\0\1\0", b"\x0e\0\1\0"])

@@ -14,7 +14,7 @@ from hotswap import LimitExceeded, MalformedModule
 from hotswap._signature import Signature
 from hotswap._wasm import Export, Global, Import, ModuleShape, Pages, Table
 from wasm_bytes import HEADER, ZERO
-from wasm_reading import is_valid, read, refused
+from wasm_reading import is_valid, read
 
 # What it tells ---------------------------------------------------------------------------------------------
 
@@ -118,17 +118,6 @@ def test_numbers_that_a_linker_padded_are_right() -> None:
     read(in_locals)
     with pytest.raises(LimitExceeded, match="found 10001"):
         read(in_locals.replace(w.u32(3, 2), w.u32(10_001, 2)))
-
-
-def test_sizes_are_padded_as_numbers_of_64_bits_and_no_larger_than_those_of_32() -> None:
-    for kind, number in ((b"\x70", w.TABLE), (b"", w.MEMORY)):
-        padded = w.module(w.section(number, b"\1" + kind + b"\1" + w.u32(2, 9) + w.u32(3, 9)))
-        assert is_valid(padded)
-        read(padded)
-        for sizes in (w.u32(2**32) + w.u32(2**32), w.u32(0) + w.u32(2**32), w.u32(2, 10) + w.u32(3)):
-            wrong = w.module(w.section(number, b"\1" + kind + b"\1" + sizes))
-            assert not is_valid(wrong)
-            refused(wrong, MalformedModule)
 
 
 @pytest.mark.parametrize("cut", range(len(EVERYTHING)))

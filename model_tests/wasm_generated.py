@@ -99,8 +99,9 @@ class _Maker:
         number = w.s64(chance.choice((0, -1, 63, 64, -(2**31), 2**31 - 1)))
         if kind in {w.I32, w.I64}:
             const = bytes([0x41 if kind == w.I32 else 0x42]) + number
-            add = (const + (b"\x6a" if kind == w.I32 else b"\x7c")) * chance.randint(0, 3)
-            return const + add + w.END
+            codes = (0x6A, 0x6B, 0x6C) if kind == w.I32 else (0x7C, 0x7D, 0x7E)
+            more = [const + bytes([chance.choice(codes)]) for _ in self.some(3)]
+            return const + b"".join(more) + w.END
         if kind in {w.F32, w.F64}:
             return (b"\x43" + chance.randbytes(4) if kind == w.F32 else b"\x44" + chance.randbytes(8)) + w.END
         if kind == w.FUNCREF and self.functions and chance.random() < 0.5:

@@ -10,6 +10,7 @@ from hotswap._wasm import _fixed
 HINT: Final = "build without it (-mcpu=mvp in Clang and Zig; see the plugin guide)"
 _DAMAGED: Final = "the module is damaged, or what built it is at fault"
 _MAX_U32: Final = 0xFFFF_FFFF
+_U32_BYTES: Final = 5
 
 
 class ModuleLimits(NamedTuple):
@@ -44,14 +45,16 @@ class Cursor:
         if at < self.end and (byte := self._data[at]) < 0x80:
             self.at = at + 1
             return byte
-        return self._within_u32(self._leb(what, 32), what, at)
+        return self._u32(what, 32)
 
-    def size_u32(self, what: str) -> int:
-        """The size of a memory or table. It is written as if it could have 64 bits, so it may be padded further."""
+    def padded_u32(self, what: str) -> tuple[int, bool]:
+        """A number of 32 bits that may be padded as if it had 64, and whether it is padded that far."""
         at = self.at
-        return self._within_u32(self._leb(what, 64), what, at)
+        return self._u32(what, 64), self.at - at > _U32_BYTES
 
-    def _within_u32(self, number: int, what: str, at: int) -> int:
+    def _u32(self, what: str, written_bits: int) -> int:
+        at = self.at
+        number = self._leb(what, written_bits)
         if number > _MAX_U32:
             raise self.malformed(f"{what}, in 32 bits", "a larger number", at)
         return number

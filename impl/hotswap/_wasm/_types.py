@@ -101,7 +101,15 @@ def _limits(cursor: Cursor, proposals: dict[int, str]) -> tuple[int, int | None]
     for flag, proposal in proposals.items():
         if flags & flag:
             raise cursor.switched_off(proposal, f"the flags {flags:#04x} of a size", cursor.at - 1)
-    return cursor.size_u32("a smallest size"), cursor.size_u32("a largest size") if flags & _MAX else None
+    return _size(cursor, "a smallest size"), _size(cursor, "a largest size") if flags & _MAX else None
+
+
+def _size(cursor: Cursor, what: str) -> int:
+    start = cursor.at
+    size, padded = cursor.padded_u32(what)
+    if padded:
+        raise cursor.switched_off(MEMORY64, f"{what} written as a number of 64 bits", start)
+    return size
 
 
 def global_(cursor: Cursor) -> Global:

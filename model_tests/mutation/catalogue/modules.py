@@ -26,9 +26,9 @@ MODULES: Final = (
     ),
     mutant(
         "sizes-are-numbers-of-32-bits",
-        "The size of a memory or table may not be padded beyond five bytes, though wasmtime takes it",
-        swap(WASM_CURSOR, "return self._within_u32(self._leb(what, 64), what, at)", "return self.u32(what)"),
-        tries="wasm reader: padded | wasm fuzz",
+        "A size that is written as those of 64-bit memories is called damaged, and not switched off",
+        swap(WASM_CURSOR, "return self._u32(what, 64), self.at", "return self._u32(what, 32), self.at"),
+        tries="wasm off: padded | wasm fuzz",
     ),
     mutant(
         "a-count-is-not-held-against-the-bytes",
