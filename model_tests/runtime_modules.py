@@ -118,11 +118,14 @@ BYTES: Final = """(module
 
 
 def resources(
-    *, timeout_ms: int = LONG_MS, fuel_limit: int = 0, memory_limit_mb: int = 1, max_instances: int = 1
+    *, timeout_ms: int = LONG_MS, fuel_limit: int = 0, memory_limit_mb: int = 1, max_instances: int = 1, **more: int
 ) -> PluginManifest:
     """The manifest of plugin `p`, which promises no export."""
     builder = ManifestBuilder("p", "1.0.0").limit("timeout_ms", timeout_ms).limit("fuel_limit", fuel_limit)
-    return builder.limit("memory_limit_mb", memory_limit_mb).limit("max_instances", max_instances).build()
+    builder.limit("memory_limit_mb", memory_limit_mb).limit("max_instances", max_instances)
+    for name, value in more.items():
+        builder.limit(name, value)
+    return builder.build()
 
 
 def load(wasm: object, **limits: int) -> WasmCode:

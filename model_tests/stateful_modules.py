@@ -58,7 +58,7 @@ def make(kind: str, number: int, size: int, serves: str = "") -> Module:
     bad, refused = hotswap.ModuleRejected, hotswap.IncompatibleUpgrade
     kinds: dict[str, Callable[[], Module]] = {
         "good": lambda: module(good, newer),
-        "garbage": lambda: module(b"garbage", newer, bad),
+        "garbage": lambda: module(b"garbage", newer, hotswap.MalformedModule),
         "import": lambda: module('(module (import "env" "f" (func)))', newer, bad),
         "lacks an export": lambda: module(good, newer, bad, *NAMED, "more"),
         "start": lambda: module(wat(number, extra="(func $s unreachable) (start $s)"), newer, hotswap.InitFailed),

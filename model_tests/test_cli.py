@@ -17,8 +17,9 @@ from click.testing import CliRunner, Result
 from hotswap import PluginManifest
 from hotswap._cli_commands import cli
 from hotswap._runtime import CENSUS
-from hotswap._runtime._inspect import Item, Pages, inspect_module
+from hotswap._runtime._inspect import Item, inspect_module
 from hotswap._signature import Signature
+from hotswap._wasm import Pages
 
 MATH = """(module
   (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
@@ -317,8 +318,10 @@ def test_inspect_tells_why_a_plugin_would_not_be_accepted(tmp_path: Path, wat: s
 def test_inspect_cannot_look_into_what_does_not_compile(tmp_path: Path) -> None:
     broken = tmp_path / "p.wasm"
     broken.write_bytes(b"\0asm\1\0\0\0nonsense")
-    assert refused("inspect", broken).startswith("error: ModuleRejected: the module does not compile")
-    assert answer("inspect", broken, status=1)["error"] == "ModuleRejected"
+    assert refused("inspect", broken).startswith(f"error: MalformedModule: file {str(broken)!r}: header of a section")
+    assert answer("inspect", broken, status=1)["error"] == "MalformedModule"
+    broken.write_bytes(bytes(wasmtime.wat2wasm("(module (func (result i32)))")))
+    assert refused("inspect", broken).startswith(f"error: ModuleRejected: file {str(broken)!r}: the module does not")
 
 
 def test_a_report_tells_globals_tables_and_endless_memories_apart() -> None:

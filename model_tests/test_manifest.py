@@ -47,6 +47,8 @@ memory_limit_mb = 32
 fuel_limit = 0
 timeout_ms = 250
 max_instances = 8
+max_module_kb = 512
+max_functions = 400
 
 [exports]
 functions = ["rate", "log"]
@@ -83,7 +85,14 @@ def test_the_sections_are_attributes() -> None:
             can_index_search=True,
             can_call_plugin=("toll",),
         ),
-        resources=ResourceLimits(memory_limit_mb=32, fuel_limit=0, timeout_ms=250, max_instances=8),
+        resources=ResourceLimits(
+            memory_limit_mb=32,
+            fuel_limit=0,
+            timeout_ms=250,
+            max_instances=8,
+            max_module_kb=512,
+            max_functions=400,
+        ),
         exports=Exports(functions=("rate", "log"), signatures={"rate": "(i32) -> i32"}),
         hooks=Hooks(before_insert=("rate",), after_delete=("log", "rate")),
         config_schema=ConfigSchema(
@@ -103,7 +112,14 @@ def test_what_is_left_out_has_the_documented_default() -> None:
         "plugin": {"name": "tax", "version": "1.0.0", "description": "", "author": "", "license": ""},
         "capabilities": dict.fromkeys(("can_read_table", "can_write_table", "can_call_plugin"), ())
         | {"can_vector_search": False, "can_index_search": False},
-        "resources": {"memory_limit_mb": 16, "fuel_limit": 1_000_000, "timeout_ms": 100, "max_instances": 4},
+        "resources": {
+            "memory_limit_mb": 16,
+            "fuel_limit": 1_000_000,
+            "timeout_ms": 100,
+            "max_instances": 4,
+            "max_module_kb": 4_096,
+            "max_functions": 10_000,
+        },
         "exports": {"functions": (), "signatures": {}},
         "hooks": {f"{side}_{act}": () for side in ("before", "after") for act in ("insert", "update", "delete")},
         "config_schema": {"fields": ()},
@@ -154,6 +170,8 @@ limits = st.builds(
     fuel_limit=st.integers(0, 2**63 - 1),
     timeout_ms=st.integers(1, 60_000),
     max_instances=st.integers(1, 1024),
+    max_module_kb=st.integers(1, 65_536),
+    max_functions=st.integers(1, 200_000),
 )
 signatures = st.sampled_from(["() -> ()", "(i32,i64) -> f32", "( f64 ) -> (i32, i32)"])
 schemas = st.builds(
@@ -256,6 +274,8 @@ def test_the_builder_makes_what_the_toml_says() -> None:
         .limit("fuel_limit", 0)
         .limit("timeout_ms", 250)
         .limit("max_instances", 8)
+        .limit("max_module_kb", 512)
+        .limit("max_functions", 400)
         .hook("before_insert", "rate")
         .hook("after_delete", "log")
         .hook("after_delete", "rate")

@@ -53,6 +53,8 @@ def test_a_plugin_name_is_letters_digits_hyphens_and_underscores(name: str) -> N
         ("fuel_limit", 0, 2**63 - 1),
         ("timeout_ms", 1, 60_000),
         ("max_instances", 1, 1024),
+        ("max_module_kb", 1, 65_536),
+        ("max_functions", 1, 200_000),
     ],
 )
 def test_a_limit_may_lie_on_its_bounds_and_not_beyond(key: str, least: int, most: int) -> None:

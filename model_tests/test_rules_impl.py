@@ -72,6 +72,8 @@ RANGES = {
     "fuel_limit": (0, 2**63 - 1),
     "timeout_ms": (1, 60_000),
     "max_instances": (1, 1024),
+    "max_module_kb": (1, 65_536),
+    "max_functions": (1, 200_000),
 }
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hotswap import HotReloadablePlugin, ManifestBuilder, PluginManifest
+from hotswap._errors import MalformedModule, ModuleRejected
 from hotswap._ports import Code, Instance, Number, Ports, Value
 from hotswap._runtime import CENSUS, WasmRuntime
 from hotswap._threads import MONOTONIC, THREADS
@@ -59,6 +60,9 @@ class Gate:
 class World:
     """What a test of the protocol needs; subclasses say where it runs."""
 
+    garbage: type[ModuleRejected]
+    """What is said of bytes that are no module."""
+
     def __init__(self) -> None:
         self.gate = Gate()
         self.trace = Recorder()
@@ -95,6 +99,8 @@ class World:
 
 
 class FakeWorld(World):
+    garbage = ModuleRejected
+
     def __init__(self) -> None:
         super().__init__()
         self.runtime = FakeRuntime()
@@ -168,6 +174,8 @@ class _HeldRuntime:
 
 
 class WasmWorld(World):
+    garbage = MalformedModule
+
     def __init__(self) -> None:
         super().__init__()
         self._before = CENSUS.created, CENSUS.closed

@@ -14,6 +14,8 @@ from hotswap._errors import (
     HotswapError,
     IncompatibleUpgrade,
     InitFailed,
+    LimitExceeded,
+    MalformedModule,
     ManifestError,
     ModuleRejected,
     OutOfFuel,
@@ -24,6 +26,7 @@ from hotswap._errors import (
     ProbeFailed,
     Reentrant,
     UnknownFunction,
+    UnsupportedModule,
     UpgradeCancelled,
     WrongState,
 )
@@ -52,6 +55,8 @@ __all__ = [
     "HotswapError",
     "IncompatibleUpgrade",
     "InitFailed",
+    "LimitExceeded",
+    "MalformedModule",
     "ManifestBuilder",
     "ManifestError",
     "ModuleRejected",
@@ -65,6 +70,7 @@ __all__ = [
     "ProbeFailed",
     "Reentrant",
     "UnknownFunction",
+    "UnsupportedModule",
     "UpgradeCancelled",
     "WrongState",
 ]

@@ -23,6 +23,18 @@ class ModuleRejected(HotswapError):
     """The wasm cannot be read, compiled, linked or instantiated, or lacks an export that it must have."""
 
 
+class MalformedModule(ModuleRejected):
+    """The bytes are no wasm module, or a damaged one; the message says at which byte."""
+
+
+class UnsupportedModule(ModuleRejected):
+    """A component, or a module that needs a proposal of WebAssembly which is switched off here."""
+
+
+class LimitExceeded(ModuleRejected):
+    """The module is larger, or has more of something, than its manifest's `[resources]` or hotswap allows."""
+
+
 class InitFailed(ModuleRejected):
     """`hotswap_init` (or the module's start function) trapped, ran too long or did not return 0."""
 

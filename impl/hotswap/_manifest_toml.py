@@ -164,9 +164,9 @@ class Capabilities(Table, frozen=True, kw_only=True):
 
 
 class ResourceLimits(Table, frozen=True, kw_only=True):
-    """`[resources]`: bounds of one instance (megabytes), of one call (fuel, milliseconds), and on how many.
+    """`[resources]`: bounds of one instance (megabytes), of one call (fuel, milliseconds), on how many, of the module.
 
-    A `fuel_limit` of 0 means unmetered.
+    A `fuel_limit` of 0 means unmetered. A module's bytes and functions are counted before it is compiled.
     """
 
     place: ClassVar[str] = "[resources] {}"
@@ -175,6 +175,8 @@ class ResourceLimits(Table, frozen=True, kw_only=True):
     fuel_limit: Annotated[int, msgspec.Meta(ge=0, le=_INT_MAX)] = 1_000_000
     timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 100
     max_instances: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 4
+    max_module_kb: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 4_096
+    max_functions: Annotated[int, msgspec.Meta(ge=1, le=200_000)] = 10_000
 
 
 class Exports(Table, frozen=True, kw_only=True):

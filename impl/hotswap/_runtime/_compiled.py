@@ -11,19 +11,20 @@ from weakref import WeakValueDictionary
 
 import wasmtime
 
+from hotswap._runtime._admit import Admitted, compile_module
 from hotswap._runtime._engine import engine
 
 _lock = threading.RLock()  # a module's finalizer may run in here
 _modules: WeakValueDictionary[tuple[bool, str], wasmtime.Module] = WeakValueDictionary()
 
 
-def compiled(wasm: bytes, digest: str, *, metered: bool) -> wasmtime.Module:
-    """The module of these bytes, whose SHA-256 is `digest`. Raises `wasmtime.WasmtimeError`."""
-    key = metered, digest
+def compiled(admitted: Admitted, *, metered: bool) -> wasmtime.Module:
+    """The module of these bytes. Raises `ModuleRejected`."""
+    key = metered, admitted.digest
     with _lock:
         module = _modules.get(key)
     if module is None:
-        module = wasmtime.Module(engine(metered), wasm)
+        module = compile_module(admitted, engine(metered))
         with _lock:
             module = _modules.setdefault(key, module)
     return module

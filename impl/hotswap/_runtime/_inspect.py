@@ -6,33 +6,23 @@ engine that plugins run on.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import wasmtime
-
-from hotswap._errors import ModuleRejected
-from hotswap._runtime._code import INIT, PROBE, signature_of
+from hotswap._manifest import ResourceLimits
+from hotswap._runtime._admit import admit, compile_module
+from hotswap._runtime._code import INIT, PROBE
 from hotswap._runtime._engine import engine
 from hotswap._runtime._instance import ALLOC, FREE, MEMORY
 from hotswap._runtime._source import read_wasm
 from hotswap._signature import Signature
+from hotswap._wasm import Export, Import, Pages
+
+LARGEST = ResourceLimits(memory_limit_mb=1024, max_module_kb=65_536, max_functions=200_000)
+"""The most that a manifest can allow a module to have."""
 
 OUR_EXPORTS = (INIT, PROBE, ALLOC, FREE)
 """The functions that hotswap calls by itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pages:
-    """The size of a memory, in pages of 64 KiB."""
-
-    min: int
-    max: int | None
-    """None: as much as the host grants."""
-
-    def __str__(self) -> str:
-        return f"{self.min} to {'any number of' if self.max is None else self.max} pages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,37 +52,24 @@ class ModuleReport:
 
 
 def inspect_module(wasm: object) -> ModuleReport:
-    """Look at a module: bytes, a path or WAT text. Raises `ModuleRejected` if it is unreadable or does not compile."""
-    code = read_wasm(wasm)
-    try:
-        module = wasmtime.Module(engine(metered=False), code)
-    except wasmtime.WasmtimeError as error:
-        raise ModuleRejected(f"the module does not compile: {error}") from error
-    exports = [(item.name, item.type) for item in module.exports]
-    memory = dict(exports).get(MEMORY)
+    """Look at a module: bytes, a path or WAT text. Raises `ModuleRejected` if it is unreadable or does not compile.
+
+    It may have all that any manifest could allow. What it exports is told by our own reader: wasmtime-py aborts the
+    process over some types.
+    """
+    admitted = admit(read_wasm(wasm, LARGEST.max_module_kb), LARGEST)
+    compile_module(admitted, engine(metered=False))
+    code, shape = admitted.wasm, admitted.shape
+    memory = {item.name: item.type for item in shape.exports}.get(MEMORY)
     return ModuleReport(
         size=len(code),
-        digest=hashlib.sha256(code).hexdigest(),
-        functions={name: signature_of(kind) for name, kind in exports if isinstance(kind, wasmtime.FuncType)},
-        other_exports=tuple(_item(name, kind) for name, kind in exports if not isinstance(kind, wasmtime.FuncType)),
-        imports=tuple(_item(f"{item.module}.{item.name}", item.type) for item in module.imports),
-        memory=_pages(memory.limits) if isinstance(memory, wasmtime.MemoryType) else None,
+        digest=admitted.digest,
+        functions=shape.functions,
+        other_exports=tuple(_item(item.name, item) for item in shape.exports if not isinstance(item.type, Signature)),
+        imports=tuple(_item(f"{item.module}.{item.name}", item) for item in shape.imports),
+        memory=memory if isinstance(memory, Pages) else None,
     )
 
 
-def _item(name: str, kind: object) -> Item:
-    match kind:
-        case wasmtime.FuncType():
-            return Item(name, "function", str(signature_of(kind)))
-        case wasmtime.MemoryType():
-            return Item(name, "memory", str(_pages(kind.limits)))
-        case wasmtime.TableType():
-            return Item(name, "table", str(kind.element))
-        case wasmtime.GlobalType():
-            return Item(name, "global", f"{'mutable ' if kind.mutable else ''}{kind.content}")
-        case _:
-            return Item(name, "other", type(kind).__name__)
-
-
-def _pages(limits: wasmtime.Limits) -> Pages:
-    return Pages(limits.min, limits.max)
+def _item(name: str, item: Export | Import) -> Item:
+    return Item(name, item.kind, str(item.type))

@@ -13,6 +13,7 @@ from mutation.catalogue import (
     drain,
     epoch,
     interrupts,
+    modules,
     ownership,
     reclaim,
     rollback,
@@ -40,6 +41,7 @@ TOPICS: Final[dict[str, tuple[Mutant, ...]]] = {
     "Epochs": epoch.EPOCHS,
     "Compatibility": compat.COMPATIBILITY,
     "Manifests": compat.MANIFESTS,
+    "Modules": modules.MODULES,
     "Runtime": runtime.RUNTIME,
     "The specification": specification.SPECIFICATION,
 }

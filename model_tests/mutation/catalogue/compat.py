@@ -20,7 +20,7 @@ COMPATIBILITY: Final = (
     mutant(
         "imports-pass",
         "A module may import what its manifest does not even ask for",
-        swap(CODE, "        self._refuse_imports()\n", ""),
+        swap(CODE, "        refuse_imports(admitted.shape)\n", ""),
         tries="runtime load: import_is_refused",
         seed=6,
     ),
@@ -126,7 +126,7 @@ MANIFESTS: Final = (
         "digest-is-a-crc",
         "A module's digest is its CRC32, repeated to the length of a SHA-256",
         swap(CODE, "import hashlib\n", "import zlib\n"),
-        swap(CODE, "digest=hashlib.sha256(wasm).hexdigest()", 'digest=f"{zlib.crc32(wasm):08x}" * 8'),
+        swap(CODE, "digest=hashlib.sha256(admitted.wasm).hexdigest()", 'digest=f"{zlib.crc32(admitted.wasm):08x}" * 8'),
         tries="survivors: digest | runtime load",
         seed=22,
     ),

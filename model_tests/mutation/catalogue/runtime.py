@@ -40,7 +40,7 @@ RUNTIME: Final = (
         diff(
             CODE,
             """
-             MAX_EXPORTS = 1_000
+             INIT, PROBE = "hotswap_init", "hotswap_probe"
             +_EVERYBODY = StopFlag()
             """,
         ),
