@@ -3,7 +3,7 @@
 from typing import Final
 
 from mutation._mutant import diff, mutant, swap
-from mutation.catalogue._files import CODE, COMPAT, MANIFEST, MANIFEST_TOML, UPGRADE
+from mutation.catalogue._files import ADMIT, CODE, COMPAT, MANIFEST, MANIFEST_TOML, UPGRADE
 
 COMPATIBILITY: Final = (
     mutant(
@@ -125,8 +125,8 @@ MANIFESTS: Final = (
     mutant(
         "digest-is-a-crc",
         "A module's digest is its CRC32, repeated to the length of a SHA-256",
-        swap(CODE, "import hashlib\n", "import zlib\n"),
-        swap(CODE, "digest=hashlib.sha256(admitted.wasm).hexdigest()", 'digest=f"{zlib.crc32(admitted.wasm):08x}" * 8'),
+        swap(ADMIT, "import hashlib\n", "import zlib\n"),
+        swap(ADMIT, "hashlib.sha256(source.wasm).hexdigest()", 'f"{zlib.crc32(source.wasm):08x}" * 8'),
         tries="survivors: digest | runtime load",
         seed=22,
     ),
