@@ -324,6 +324,21 @@ def test_inspect_cannot_look_into_what_does_not_compile(tmp_path: Path) -> None:
     assert refused("inspect", broken).startswith(f"error: ModuleRejected: file {str(broken)!r}: the module does not")
 
 
+@pytest.mark.parametrize("command", [["inspect"], ["call", "f"], ["check", "old.wat"]])
+def test_a_type_that_aborts_wasmtime_py_is_told_and_never_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plugin(tmp_path, "old", numbered(1))
+    plugin(tmp_path, "p", '(module (func (export "f") (result v128) (v128.const i64x2 1 2)))')
+    name, *rest = command
+    args = [name, *rest, "p.wat"] if name == "check" else [name, "p.wat", *rest]
+    assert "UnsupportedModule: " in refused(*args)
+    said = answer(*args, status=1)
+    assert said["error"] == "UnsupportedModule"
+    assert "expected a module without SIMD" in said["message"]
+
+
 def test_a_report_tells_globals_tables_and_endless_memories_apart() -> None:
     report = inspect_module(
         """(module (memory (export "other") 2) (table (export "t") 1 funcref)

@@ -57,6 +57,14 @@ def counted(what: str, count: int) -> bytes:
             return w.module(w.section(w.DATA, w.vec([b"\1\0"] * count)))
         case "locals in a function":
             return w.one_function(b"", (count - 1, w.I32), (1, w.F64))
+        case "instructions of constant expressions in all":
+            pairs = (count + 1) // 2  # an addition and its number, or the first number and the end
+            of_each = [500] * (pairs // 500 - 1) + [500 + pairs % 500]
+            expressions = [b"\x41\0" + b"\x41\0\x6a" * (size - 1) + w.END for size in of_each]
+            return w.module(w.section(w.GLOBAL, w.vec([b"\x7f\0" + each for each in expressions])))
+        case "groups of locals in all":
+            bodies = [w.body(w.TRAP, *[(0, w.I32)] * size) for size in (count // 2, count - count // 2)]
+            return w.module(w.types(w.func()), w.functions(0, 0), w.code(*bodies))
         case "bytes of the name of an export":
             return w.module(MEMORY_0, w.exports(("x" * count, 2, 0)))
         case "bytes of the name of a section":
@@ -83,6 +91,8 @@ MOST: Final = {
     "elements in all": _fixed.ELEMENTS,
     "data segments": _fixed.DATA_SEGMENTS,
     "locals in a function": _fixed.LOCALS,
+    "groups of locals in all": _fixed.GROUPS,
+    "instructions of constant expressions in all": _fixed.INSTRUCTIONS,
     "bytes of the name of an export": _fixed.NAME_BYTES,
     "bytes of the name of a section": _fixed.NAME_BYTES,
     "functions": 123,
@@ -136,7 +146,9 @@ HOSTILE: Final = {
     "a name": w.module(w.section(w.CUSTOM, HUGE)),
     "elements": w.module(w.section(w.ELEMENT, b"\1\1\0" + HUGE)),
     "a body": w.module(w.types(w.func()), w.functions(0), w.section(w.CODE, b"\1" + HUGE)),
-    "groups of locals": w.module(w.types(w.func()), w.functions(0), w.code(w.name(HUGE + b"\1\x7f" * 40))),
+    "more groups of locals than there may be": w.module(
+        w.types(w.func()), w.functions(0), w.code(w.name(HUGE + b"\1\x7f" * 40))
+    ),
     "locals": w.module(w.types(w.func()), w.functions(0), w.code(w.name(b"\1" + HUGE + b"\x7f\x0b"))),
     "data": w.module(w.section(w.DATA, b"\1\1" + HUGE)),
 }
@@ -146,7 +158,7 @@ HOSTILE: Final = {
 def test_a_huge_count_is_refused_before_it_costs_anything(name: str) -> None:
     tracemalloc.start()
     try:
-        calls = calls_made(lambda: refused(HOSTILE[name], LimitExceeded if name == "locals" else MalformedModule))
+        calls = calls_made(lambda: refused(HOSTILE[name], LimitExceeded if "locals" in name else MalformedModule))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -4,8 +4,8 @@ The engine and its Python bindings trust a module more than we do: some types ab
 looked at, and some sizes cost seconds. So the sections are read here first. This is no validation: whether the code is
 well typed is the compiler's question. What is read here is what a module declares, and that is held to limits.
 
-The reader is linear in the bytes, and a count is compared with the bytes that are left before anything is done that
-many times. It needs the standard library only.
+A count is compared with the bytes that are left, and with a limit, before anything is done that many times; code and
+data are skipped. It needs the standard library only.
 """
 
 from hotswap._wasm._cursor import HINT, ModuleLimits

@@ -19,7 +19,7 @@ class Contents:
 
     def __init__(self, cursor: Cursor, declared: Declarations, memory_limit_mb: int) -> None:
         self._cursor, self._declared, self._memory_limit_mb = cursor, declared, memory_limit_mb
-        self._bodies = self._segments = 0
+        self._bodies = self._segments = self._groups = 0
         self._segments_counted: int | None = None
 
     def finish(self) -> None:
@@ -83,6 +83,9 @@ class Contents:
         groups = cursor.u32("the number of groups of locals")
         if groups == 0:
             return
+        self._groups += groups
+        if self._groups > _fixed.GROUPS:
+            raise cursor.exceeded("groups of locals in all", _fixed.GROUPS, self._groups, _SMALLER, start)
         raw = cursor.ahead(2 * groups)
         counts = raw[::2]
         if len(raw) == 2 * groups and counts.isascii() and _types.are_plain(raw[1::2]):

@@ -24,12 +24,14 @@ class ModuleLimits(NamedTuple):
 class Cursor:
     """Reads forward from `at`, never beyond `end`, which is that of the section or of the function's body."""
 
-    __slots__ = ("_data", "_origin", "at", "end", "where")
+    __slots__ = ("_data", "_origin", "at", "end", "instructions", "where")
 
     def __init__(self, data: bytes, origin: str) -> None:
         self._data, self._origin = data, origin
         self.at, self.end = 0, len(data)
         self.where = "header"
+        self.instructions = 0
+        """Of constant expressions, so far."""
 
     # -- reading ------------------------------------------------------------------------------------------------
 

@@ -126,9 +126,12 @@ _NEW_INSTRUCTIONS: Final = {0xFB: GC, 0xFD: SIMD, 0xFE: SHARED}
 
 def skip_constant(cursor: Cursor) -> None:
     """A constant expression: what a global, an element or an offset begins with."""
-    start = cursor.at
-    for _ in range(_fixed.INSTRUCTIONS):
+    while True:
         code = cursor.byte("the end of a constant expression")
+        cursor.instructions += 1
+        if cursor.instructions > _fixed.INSTRUCTIONS:
+            what = "instructions of constant expressions in all"
+            raise cursor.exceeded(what, _fixed.INSTRUCTIONS, cursor.instructions, "use a function", cursor.at - 1)
         match code:
             case 0x0B:
                 return
@@ -146,6 +149,3 @@ def skip_constant(cursor: Cursor) -> None:
                 reference(cursor, _INDEX_OF_A_TYPE)
             case _ if code not in _ARITHMETIC:
                 raise cursor.unknown(code, _NEW_INSTRUCTIONS, "a constant instruction")
-    raise cursor.exceeded(
-        "instructions of a constant expression", _fixed.INSTRUCTIONS, _fixed.INSTRUCTIONS + 1, "use a function", start
-    )
