@@ -1,5 +1,6 @@
 """Upgrade WebAssembly plugins inside a running service, without dropping a call."""
 
+from hotswap._cache import CacheStats, CompileCache
 from hotswap._epoch import EpochGuard, EpochTracker
 from hotswap._errors import (
     AlreadyRegistered,
@@ -26,6 +27,7 @@ from hotswap._errors import (
     ProbeFailed,
     Reentrant,
     UnknownFunction,
+    UnsafeCache,
     UnsupportedModule,
     UpgradeCancelled,
     WrongState,
@@ -33,6 +35,7 @@ from hotswap._errors import (
 from hotswap._manager import HotReloadManager
 from hotswap._manifest import ManifestBuilder, PluginManifest
 from hotswap._plugin import HotReloadablePlugin
+from hotswap._runtime import use_compile_cache
 from hotswap._state import Cutover, HotReloadState, HotReloadStats, OnDrainTimeout
 
 __all__ = [
@@ -40,9 +43,11 @@ __all__ = [
     "BadArgument",
     "BadReply",
     "Busy",
+    "CacheStats",
     "CallError",
     "CallInterrupted",
     "CallTrapped",
+    "CompileCache",
     "Cutover",
     "DeadlineExceeded",
     "DrainTimeout",
@@ -70,7 +75,9 @@ __all__ = [
     "ProbeFailed",
     "Reentrant",
     "UnknownFunction",
+    "UnsafeCache",
     "UnsupportedModule",
     "UpgradeCancelled",
     "WrongState",
+    "use_compile_cache",
 ]

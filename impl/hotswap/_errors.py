@@ -113,6 +113,10 @@ class Overloaded(HotswapError):
     """No instance became free within `queue_timeout`, or the process's cap on instances is reached."""
 
 
+class UnsafeCache(HotswapError):
+    """The folder or the key of a compile cache is not this user's alone, so what is in it cannot be trusted."""
+
+
 # What became of the plugin --------------------------------------------------------------------------------
 
 

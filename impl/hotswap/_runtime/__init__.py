@@ -2,5 +2,6 @@
 
 from hotswap._runtime._census import CENSUS, Census
 from hotswap._runtime._code import WasmRuntime
+from hotswap._runtime._compiled import use_compile_cache
 
-__all__ = ["CENSUS", "Census", "WasmRuntime"]
+__all__ = ["CENSUS", "Census", "WasmRuntime", "use_compile_cache"]

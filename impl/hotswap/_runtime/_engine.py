@@ -57,12 +57,19 @@ def engines() -> tuple[wasmtime.Engine, ...]:
     return _made
 
 
+def settings(metered: bool) -> dict[str, bool | int]:
+    """All that is set of an engine: compiled code is good for one with the same settings."""
+    return {
+        **dict.fromkeys(_OFF, False),
+        "wasm_reference_types": True,
+        "epoch_interruption": True,
+        "consume_fuel": metered,
+        "max_wasm_stack": MAX_WASM_STACK,
+    }
+
+
 def _make(metered: bool) -> wasmtime.Engine:
     config = wasmtime.Config()
-    for setting in _OFF:
-        setattr(config, setting, False)
-    config.wasm_reference_types = True
-    config.epoch_interruption = True
-    config.consume_fuel = metered
-    config.max_wasm_stack = MAX_WASM_STACK
+    for setting, value in settings(metered).items():
+        setattr(config, setting, value)
     return wasmtime.Engine(config)
