@@ -86,12 +86,12 @@ class CompileCache:
         """The contents of an entry, authentic, or None."""
         try:
             with self._folder() as folder:
-                found = _read(f"{name}{_ENTRY}", folder, self._bytes_max)
-                if self._is_authentic(name, found):
+                mac, contents = _read(f"{name}{_ENTRY}", folder, self._bytes_max)
+                if hmac.compare_digest(mac, self._mac(name, contents)):
                     with suppress(OSError):
                         os.utime(f"{name}{_ENTRY}", dir_fd=folder)  # used last
                     self._count(hits=1)
-                    return found[_MAC_BYTES:]
+                    return contents
         except FileNotFoundError:
             self._count(misses=1)
         except OSError:
@@ -134,10 +134,9 @@ class CompileCache:
             os.close(folder)
 
     def _mac(self, name: str, contents: bytes) -> bytes:
-        return hmac.digest(self._key, name.encode() + b"\0" + contents, "sha256")
-
-    def _is_authentic(self, name: str, found: bytes) -> bool:
-        return hmac.compare_digest(found[:_MAC_BYTES], self._mac(name, found[_MAC_BYTES:]))
+        mac = hmac.new(self._key, name.encode() + b"\0", "sha256")
+        mac.update(contents)
+        return mac.digest()
 
     def _evict(self, folder: int) -> None:
         """Entries that were not used for longest go until the others fit; so do files that nobody finishes."""
@@ -192,13 +191,14 @@ def _key(path: Path) -> bytes:
     return key
 
 
-def _read(name: str, folder: int, bytes_max: int) -> bytes:
+def _read(name: str, folder: int, bytes_max: int) -> tuple[bytes, bytes]:
+    """The authentication and the contents of an entry."""
     with os.fdopen(os.open(name, os.O_RDONLY | _NO_FOLLOW, dir_fd=folder), "rb") as file:
         facts = os.fstat(file.fileno())
         _demand_ours(facts, f"entry {name}", stat.S_IWGRP | stat.S_IWOTH)
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > bytes_max:
             raise UnsafeCache(f"entry {name}: expected a file of at most {bytes_max} bytes, found {facts.st_size}")
-        return file.read(facts.st_size)
+        return file.read(_MAC_BYTES), file.read(max(facts.st_size - _MAC_BYTES, 0))
 
 
 def _write(name: str, mac: bytes, contents: bytes, folder: int) -> None:
