@@ -57,8 +57,8 @@ def p99(run: Run, name: str) -> Answer:
     return at_most(run.p99_ratio(name), P99_MAX)
 
 
-def cached(_: Run) -> Answer:
-    return Answer("there is no cache", False)
+def cached(run: Run) -> Answer:
+    return at_most(run.one("cost", size=1000, step="from the cache").seconds, CACHED_S_MAX, seconds)
 
 
 def stall(run: Run, name: str) -> Answer:
@@ -110,7 +110,7 @@ GOALS: Final[list[Goal]] = [
     ),
     *((f"{name}, p99 during an upgrade: at most {P99_MAX}x steady", p99, (name,)) for name in CUTOVERS),
     *((f"{name}, longest call meanwhile: at most {seconds(STALL_S_MAX)}", stall, (name,)) for name in CUTOVERS),
-    (f"upgrade of 1 MB to compiled code that is kept: at most {seconds(CACHED_S_MAX)}", cached, ()),
+    (f"upgrade to 1 MB that is in the compile cache: at most {seconds(CACHED_S_MAX)}", cached, ()),
     (f"{PLUGINS:,} plugins of one instance each: at most {megabytes(PLUGINS_BYTES_MAX)}", memory, ()),
     (f"a call of one of {PLUGINS:,} plugins: at most {FLAT_MAX}x that of one of few", flat, ()),
     (

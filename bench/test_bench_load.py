@@ -2,7 +2,7 @@
 
 One core is left to the upgrade, so that what shows is the cutover and not the lack of a processor; with a single core
 there is one caller all the same. Each turn is one upgrade of each service, to fresh bytes of a module of about 1 MB.
-No compiled code is kept anywhere: wasmtime's cache is off, extism's too, and hotswap has none.
+No compiled code is kept anywhere: wasmtime's cache is off, extism's and hotswap's too.
 """
 
 from __future__ import annotations

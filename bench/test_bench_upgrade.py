@@ -1,10 +1,12 @@
 """What an upgrade costs: by the size of the module when nobody calls, and by the calls in flight that it drains.
 
-Fresh bytes each time, and no compiled code is kept anywhere: hotswap has no cache yet.
+Fresh bytes each time, and no compiled code is kept; but for *from the cache*, where the folder has the code of bytes
+that are nowhere in the process any more.
 """
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import threading
@@ -17,7 +19,7 @@ import wasmtime
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from contenders import spins
-from hotswap import Cutover, HotReloadablePlugin, ManifestBuilder
+from hotswap import CompileCache, Cutover, HotReloadablePlugin, ManifestBuilder, use_compile_cache
 from measuring import record, sized_run
 from modules import fresh, sized
 
@@ -25,6 +27,7 @@ WAT = '(module (func (export "f") (result i32) i32.const {}))'
 SIZES = sized_run(short=1, usual=3)
 KILOBYTES = (1, 250, 1000)[:SIZES]
 STEPS = ("compile alone", "prepare", "cut over")
+CACHED = "from the cache"
 TURNS = sized_run(short=2, usual=10)
 DRAINS = sized_run(short=1, usual=5)
 BODY_S = 60e-3
@@ -46,15 +49,36 @@ def plugin(exits: ExitStack, wasm: bytes, instances: int) -> HotReloadablePlugin
     return exits.enter_context(HotReloadablePlugin("bench", fresh(wasm), manifest, drain_timeout=30))
 
 
+def upgrade(made: HotReloadablePlugin, wasm: bytes) -> None:
+    made.upgrade(wasm, made.manifest, allow_rebuild=True)
+
+
+def through(cache: CompileCache, made: HotReloadablePlugin, wasm: bytes) -> float:
+    """Seconds of an upgrade by way of the cache, when nothing in the process has these bytes."""
+    gc.collect()
+    use_compile_cache(cache)
+    try:
+        begun = perf_counter()
+        upgrade(made, wasm)
+        return perf_counter() - begun
+    finally:
+        use_compile_cache(None)
+
+
 @pytest.fixture(scope="module")
-def by_size() -> Iterator[dict[tuple[int, str], list[float]]]:
+def by_size(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[int, str], list[float]]]:
     """Seconds of each step, one figure a turn. Compiling alone has the settings that hotswap compiles with."""
     config = wasmtime.Config()
     config.epoch_interruption, config.parallel_compilation = True, False
     engine = wasmtime.Engine(config)
     found: dict[tuple[int, str], list[float]] = {}
+    folder = tmp_path_factory.mktemp("cache")
+    cache = CompileCache(folder / "modules", folder / "key")
+    kept = {size: fresh(sized(size)) for size in KILOBYTES}
     with ExitStack() as exits:
         plugins = {size: plugin(exits, sized(size), instances=4) for size in KILOBYTES}
+        for size in KILOBYTES:
+            through(cache, plugins[size], kept[size])
         for _, size in itertools.product(range(TURNS), KILOBYTES):
             wasm, moments = sized(size), [perf_counter()]
             wasmtime.Module(engine, fresh(wasm))
@@ -65,13 +89,15 @@ def by_size() -> Iterator[dict[tuple[int, str], list[float]]]:
             moments.append(perf_counter())
             for step, (begun, ended) in zip(STEPS, itertools.pairwise(moments), strict=True):
                 found.setdefault((size, step), []).append(ended - begun)
+            found.setdefault((size, CACHED), []).append(through(cache, plugins[size], kept[size]))
+        assert cache.stats.hits == TURNS * len(KILOBYTES)
         yield found
 
 
 SIZE_CASES = [
     pytest.param(size, step, marks=pytest.mark.benchmark(group=f"upgrade of {size} KB, four instances, idle"))
     for size in KILOBYTES
-    for step in STEPS
+    for step in (*STEPS, CACHED)
 ]
 
 

@@ -42,6 +42,7 @@ TOPICS: Final[dict[str, tuple[Mutant, ...]]] = {
     "Compatibility": compat.COMPATIBILITY,
     "Manifests": compat.MANIFESTS,
     "Modules": modules.MODULES,
+    "Compiled code": modules.CACHE,
     "Runtime": runtime.RUNTIME,
     "The specification": specification.SPECIFICATION,
 }

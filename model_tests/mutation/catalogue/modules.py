@@ -3,7 +3,15 @@
 from typing import Final
 
 from mutation._mutant import diff, mutant, swap
-from mutation.catalogue._files import CODE, WASM_CONTENTS, WASM_CURSOR, WASM_DECLARATIONS, WASM_TYPES
+from mutation.catalogue._files import (
+    CACHE_FILE,
+    CODE,
+    COMPILED,
+    WASM_CONTENTS,
+    WASM_CURSOR,
+    WASM_DECLARATIONS,
+    WASM_TYPES,
+)
 
 MODULES: Final = (
     mutant(
@@ -47,6 +55,7 @@ MODULES: Final = (
     mutant(
         "compiled-and-then-admitted",
         "The module is compiled before its sections are read",
+        swap(CODE, "import MIN_THREAD_STACK", "import MIN_THREAD_STACK, engine"),
         diff(
             CODE,
             """
@@ -57,5 +66,43 @@ MODULES: Final = (
             """,
         ),
         tries="wasm limits: reaches_wasmtime",
+    ),
+)
+CACHE: Final = (
+    mutant(
+        "an-entry-is-not-authenticated",
+        "What lies in the folder of the compile cache is deserialized as it is",
+        swap(CACHE_FILE, "if hmac.compare_digest(mac, self._mac(name, contents)):", "if len(mac) == _MAC_BYTES:"),
+        tries="cache: deserialized",
+    ),
+    mutant(
+        "an-entry-is-good-under-any-name",
+        "An entry of the compile cache does not say whose code it is",
+        swap(CACHE_FILE, 'hmac.new(self._key, name.encode() + b"\\0", "sha256")', 'hmac.new(self._key, b"", "sha256")'),
+        tries="cache: another_name",
+    ),
+    mutant(
+        "a-folder-may-be-anybodys",
+        "The compile cache uses a folder that others can write",
+        swap(CACHE_FILE, "if facts.st_mode & forbidden:", "if facts.st_mode & forbidden & 0:"),
+        tries="cache: others_can",
+    ),
+    mutant(
+        "entries-of-all-engines-are-one",
+        "Code that was compiled with other settings is taken from the compile cache",
+        swap(COMPILED, "repr((*_machine(), settings(metered), digest))", "repr((*_machine(), digest))"),
+        tries="cache: engine_have",
+    ),
+    mutant(
+        "a-full-disk-fails-the-plugin",
+        "A plugin cannot be registered when its compiled code cannot be kept",
+        swap(CACHE_FILE, "except (OSError, UnsafeCache):", "except UnsafeCache:"),
+        tries="cache: full_disk",
+    ),
+    mutant(
+        "a-shared-module-forgets-the-engine",
+        "A metered plugin gets the module of an unmetered one with the same bytes",
+        swap(COMPILED, "key = metered, admitted.digest", "key = False, admitted.digest"),
+        tries="runtime load: each_engine",
     ),
 )
