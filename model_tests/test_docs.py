@@ -15,7 +15,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "mo
 
 LAYERS = [
     "_errors _signature _state",
-    "_manifest_toml _wasm",
+    "_cache _manifest_toml _wasm",
     "_manifest",
     "_compat",
     "_ports",
