@@ -10,7 +10,7 @@ IS_RECENT = -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if $$p $(IS_RECENT); then echo $$p; break; fi; done)
 
-.PHONY: help demo test verify mutants replay spec seed docs bench lint plugins clean
+.PHONY: help demo test verify soak mutants replay spec seed docs bench lint plugins clean
 .NOTPARALLEL:
 
 help: ## Print this list
@@ -27,6 +27,9 @@ test: lint ## Lint, type-check and test, with full branch coverage of the protoc
 verify: test ## make test, again with the public call path, then the deeper runs, on all cores
 	HOTSWAP_FASTCALL=0 $(BIN)/pytest -q -m "not slow and not schedules" -n auto --dist worksteal
 	SCHED_PROGRESS=60 $(BIN)/pytest -m slow -v -n auto --dist worksteal
+
+soak: $(STAMP)-dev ## Ten million calls during ten thousand upgrades; ARGS="--calls N --upgrades N --callers N"
+	@PYTHONPATH=model_tests $(BIN)/python model_tests/soak.py $(ARGS)
 
 mutants: $(STAMP)-dev ## Put each mutant into a copy and print what finds it; ARGS="--only ID", --json, --write ...
 	@PYTHONPATH=model_tests $(BIN)/python -m mutation $(ARGS)
