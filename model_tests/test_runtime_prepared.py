@@ -190,7 +190,7 @@ def test_a_trap_that_ctrl_c_kept_from_being_noticed_breaks_the_instance_and_is_f
 
     for func, broken in (("answer", False), ("unreachable", True)):
         with running(CALLS) as instance:
-            linkage = instance._linkage
+            linkage = instance._entries.linkage
             assert isinstance(linkage, PreparedLinkage)
             linkage._run = then_strike(linkage._run)
             with pytest.raises(KeyboardInterrupt):
@@ -261,7 +261,7 @@ def test_a_memory_that_has_moved_is_looked_up_anew(monkeypatch: pytest.MonkeyPat
     """wasmtime reserves enough that it does not move here; so the address that is known is made a wrong one."""
     with running(BYTES) as instance:
         assert instance.call_bytes("echo", b"abc") == b"abc"
-        linkage = instance._linkage
+        linkage = instance._entries.linkage
         assert isinstance(linkage, PreparedLinkage)
         linkage._base, linkage._view = linkage._base + 4096, memoryview(bytearray(linkage._size))
         assert instance.call_bytes("echo", b"xyz") == b"xyz"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import reprlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
 
 import msgspec
@@ -42,6 +43,10 @@ _CONFIG_TYPES: Mapping[ConfigType, Any] = {
 }
 
 
+fields_of = cache(fields)
+"""msgspec works the fields out anew each time, which takes longer than all the rest of a manifest."""
+
+
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One table of a manifest; a subclass declares its keys as fields."""
 
@@ -49,7 +54,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Where a key stands, for messages: a format with one slot for the key."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
+        for field in fields_of(type(self)):
             value = self.checked(field.name, getattr(self, field.name), field.type)
             if field.type == Names:
                 self.require_distinct(field.name, value)
@@ -60,7 +65,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Build from parsed TOML. Raises `ManifestError` for an unknown, a missing or a wrong key."""
         for key in table:
             cls.require_known(key)
-        for field in fields(cls):
+        for field in fields_of(cls):
             if field.required and field.name not in table:
                 raise cls.problem(field.name, "expected a value, found none; write one, it has no default")
         return cls(**table)

@@ -213,11 +213,14 @@ class HotReloadProtocol(Lifecycle):
         self.wake()  # who waits, at a shut gate too, is turned away
 
     def abandon(self) -> None:
-        """The plugin is dropped, so nobody is inside: its leases need not go home any more."""
+        """The plugin is dropped, so nobody is inside: its leases go, and their instances with them."""
         candidate = self._owner.candidate if self._owner is not None else None
         for version in [*self._retired, self.current.value, candidate]:
             if version is not None:
                 version.live.value = False
+                while version.take() is not None:
+                    pass
+                version.gathered.clear()
 
     def _drop_candidate(self, attempt: Attempt) -> None:
         if attempt.candidate is not None:

@@ -1,6 +1,7 @@
 """The real `Sync` and `Clock` ports: threads of this process and its monotonic clock.
 
-Nothing here relies on the GIL: `deque` methods are atomic with it and hold the deque's own lock without it.
+Nothing here relies on the GIL: the methods of a `list` that a `Bag` has are atomic with it, and hold the list's own
+lock without it.
 `Parker` is a bare lock and not a `threading.Event`, because waking must be possible from a finalizer that
 interrupts anything, also a wait on that very event; and because a Python-level `Condition` can be left locked
 when Ctrl-C strikes inside its `__enter__`.
@@ -10,7 +11,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
@@ -53,9 +53,9 @@ class ThreadSync:
     def atomic(self, value: T) -> ThreadAtomic[T]:
         return ThreadAtomic(value)
 
-    def bag(self, items: Iterable[T]) -> deque[T]:
+    def bag(self, items: Iterable[T]) -> list[T]:
         """The type itself and no subclass: the interpreter's quick way to call a method is for exact types only."""
-        return deque(items)
+        return list(items)
 
     def spawn(self, work: Callable[[], None], name: str) -> None:
         threading.Thread(target=work, name=name, daemon=True).start()

@@ -76,6 +76,8 @@ class _Stop(itertools.chain[int]):
     Its first key, for the item at which the exception struck, is 1; then `send` gives 0 for the error alone.
     """
 
+    __slots__ = ("send",)
+
     send: Callable[[object], bool]
 
 

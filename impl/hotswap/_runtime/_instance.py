@@ -7,8 +7,8 @@ stopped, or was left by any exception after it entered the wasm leaves the insta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import wasmtime
@@ -37,16 +37,22 @@ _BYTES = Signature(("i32", "i32"), ("i64",))
 
 
 class _Entries(dict[str, Entry]):
-    """The entries of one instance, each made when it is first called."""
+    """The entries of one instance, each made when it is first called. Without a linkage it is closed."""
 
-    def __init__(self, table: Mapping[str, Export], linkage: Linkage | None) -> None:
-        self._table, self._linkage = table, linkage
+    def __init__(self, table: Mapping[str, Export]) -> None:
+        self._table = table
+        self.linkage: Linkage | None = None
+
+    def close(self) -> None:
+        """Nothing is left that could reach the store. Works while the interpreter goes down, too."""
+        self.linkage = None
+        self.clear()
 
     def __missing__(self, func: str) -> Entry:
         export = _known(self._table, func)
         if export.converters is None:
             raise BadArgument(f"{func}{export.signature}: expected a function of i32, i64, f32 and f64 only")
-        entry = self[func] = _open(self._linkage).entry(export)
+        entry = self[func] = _open(self.linkage).entry(export)
         return entry
 
 
@@ -61,17 +67,19 @@ class WasmInstance:
         interrupted: StopFlag,
     ) -> None:
         self._table = table
-        self._exits = ExitStack()
+        self._entries = _Entries(table)
+        self._exits: list[Callable[[], object]] = []
+        """What undoes each step that was taken, the last one first."""
         try:
             CENSUS.enter()
-            self._exits.callback(CENSUS.leave)
+            self._exits.append(CENSUS.leave)
             TICKER.enter()
-            self._exits.callback(TICKER.leave)
+            self._exits.append(TICKER.leave)
             way = CHOICE.way()
             store = wasmtime.Store(engine(metered=limits.fuel_limit > 0))
             self._limits = CallLimits(store, limits, interrupted)
-            self._exits.callback(self._limits.close)
-            self._exits.callback(delete_store, store)
+            self._exits.append(self._limits.close)
+            self._exits.append(partial(delete_store, store))
             store.set_limits(
                 memory_size=_bytes_of(limits.memory_limit_mb),
                 table_elements=_MAX_TABLE_ELEMENTS,
@@ -82,10 +90,9 @@ class WasmInstance:
             exports = self._start(module)
             functions = {name: item for name, item in exports.items() if isinstance(item, wasmtime.Func)}
             memory = exports.get(MEMORY)
-            self._linkage: Linkage | None = way(
+            self._entries.linkage = way(
                 self._limits, functions, memory if isinstance(memory, wasmtime.Memory) else None
             )
-            self._entries = _Entries(table, self._linkage)
         except BaseException:
             self.close()
             raise
@@ -103,7 +110,7 @@ class WasmInstance:
         export = _known(self._table, func)
         if export.signature != _BYTES:
             raise BadArgument(f"{func}{export.signature}: expected the signature {_BYTES} of a bytes call")
-        linkage, limits = _open(self._linkage), self._limits
+        linkage, limits = _open(self._entries.linkage), self._limits
         if not (linkage.holds(0, 0) and {ALLOC, FREE} <= self._table.keys()):
             raise BadArgument(f"{func}: a bytes call needs the exports {MEMORY}, {ALLOC}, {FREE}; see the plugin guide")
         data = _flat(data)
@@ -126,9 +133,13 @@ class WasmInstance:
         return answer
 
     def close(self) -> None:
-        """From the first step on nothing is left that could reach the store."""
-        self._linkage, self._entries = None, _Entries(self._table, None)
-        self._exits.pop_all().close()
+        self._entries.close()
+        while self._exits:
+            try:
+                self._exits.pop()()
+            except BaseException:
+                self.close()  # the other steps
+                raise
 
     def __del__(self) -> None:
         if hasattr(self, "_exits"):

@@ -85,7 +85,7 @@ RUNTIME: Final = (
             INSTANCE,
             """
                      CENSUS.enter()
-        -            self._exits.callback(CENSUS.leave)
+        -            self._exits.append(CENSUS.leave)
                      TICKER.enter()
             """,
         ),
@@ -97,8 +97,8 @@ RUNTIME: Final = (
         diff(
             INSTANCE,
             """
-                     self._exits.callback(self._limits.close)
-        -            self._exits.callback(delete_store, store)
+                     self._exits.append(self._limits.close)
+        -            self._exits.append(partial(delete_store, store))
                      store.set_limits(
             """,
         ),
