@@ -106,17 +106,18 @@ def test_a_late_reader_is_noticed_if_the_drain_only_counts(monkeypatch: pytest.M
     """It has read what is current, sleeps while the upgrade goes by, and finds a lease that nobody has taken in."""
     monkeypatch.setattr(Version, "drained", property(lambda self: self.size == len(self.free)))
     monkeypatch.setattr(Core, "_retire", lambda self, version: None)
-    asleep, go_on, take = threading.Event(), threading.Event(), Version.take
+    asleep, go_on = threading.Event(), threading.Event()
     sleeper: list[int] = []
 
-    def late(self: Version) -> Lease | None:
+    def late(self: Core) -> Lease | None:
+        version = self.current.value
         if threading.get_ident() in sleeper:
             sleeper.clear()
             asleep.set()
             assert go_on.wait(20)
-        return take(self)
+        return version.take()
 
-    monkeypatch.setattr(Version, "take", late)
+    monkeypatch.setattr(Core, "admit", late)
     with hooked() as subject:
 
         def call() -> None:
