@@ -143,6 +143,7 @@ def inspect(plugin: Path, manifest: Path | None, as_json: bool) -> None:
 @click.option("--new-manifest", type=_PATH, help="Default: NEW's stem with .toml.")
 @click.option("--allow-downgrade", is_flag=True, help="NEW may be an older version.")
 @click.option("--allow-rebuild", is_flag=True, help="NEW may be the same version with other bytes.")
+@click.option("--allow-escalation", is_flag=True, help="NEW may ask for more capabilities and larger limits.")
 @_json
 def check(
     old: Path,
@@ -151,6 +152,7 @@ def check(
     new_manifest: Path | None,
     allow_downgrade: bool,
     allow_rebuild: bool,
+    allow_escalation: bool,
     as_json: bool,
 ) -> None:
     """Would this upgrade be accepted?
@@ -169,6 +171,7 @@ def check(
             (now, new_code.facts),
             allow_downgrade=allow_downgrade,
             allow_rebuild=allow_rebuild,
+            allow_escalation=allow_escalation,
         )
         require(problems, IncompatibleUpgrade, f"plugin {was.plugin.name!r}: the upgrade was refused")
         new_code.instantiate(probe=True).close()

@@ -31,6 +31,10 @@ class UnsupportedModule(ModuleRejected):
     """A component, or a module that needs a proposal of WebAssembly which is switched off here."""
 
 
+class DigestMismatch(ModuleRejected):
+    """The module is not the one whose SHA-256 its manifest pins."""
+
+
 class LimitExceeded(ModuleRejected):
     """The module is larger, or has more of something, than its manifest's `[resources]` or hotswap allows."""
 
@@ -44,7 +48,7 @@ class ProbeFailed(ModuleRejected):
 
 
 class IncompatibleUpgrade(HotswapError):
-    """The candidate may not follow the version that serves: another name, a lost export, an older version."""
+    """The candidate may not follow the version that serves: another name, a lost export, older, larger limits."""
 
 
 # What an operator of an upgrade meets ---------------------------------------------------------------------
