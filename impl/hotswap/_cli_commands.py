@@ -158,11 +158,12 @@ def check(
     """Would this upgrade be accepted?
 
     Exit status 0 if so, 1 if not. These are the checks of the upgrade itself; NEW is instantiated, initialised and
-    probed once. A plugin without a manifest is taken to have the other's name and version.
+    probed once. A plugin without a manifest is taken to have the other's name and version; limits are compared only
+    if there are two.
     """
     with _errors_shown(as_json, "refused", accepted=False):
         was, now = find_manifest(old, old_manifest), find_manifest(new, new_manifest)
-        allow_rebuild = allow_rebuild or was is None or now is None
+        unknown = was is None or now is None
         was = was or made_manifest(old, like=now)
         now = now or made_manifest(new, like=was)
         old_code, new_code = load_plugin(old, was), load_plugin(new, now)
@@ -170,8 +171,8 @@ def check(
             (was, old_code.facts),
             (now, new_code.facts),
             allow_downgrade=allow_downgrade,
-            allow_rebuild=allow_rebuild,
-            allow_escalation=allow_escalation,
+            allow_rebuild=allow_rebuild or unknown,
+            allow_escalation=allow_escalation or unknown,
         )
         require(problems, IncompatibleUpgrade, f"plugin {was.plugin.name!r}: the upgrade was refused")
         new_code.instantiate(probe=True).close()
