@@ -218,10 +218,10 @@ def test_more_than_before_must_be_granted(change: Change, said: str) -> None:
     assert problem == f"{said}ask for less, or grant it with allow_escalation=True"
     assert escalations(now, was) == [], "less is never refused"
     assert escalations(now, now) == []
-    upgrade = (was, facts()), (now, facts(digest="bb"))
-    nothing = {"allow_downgrade": False, "allow_rebuild": False}
-    assert upgrade_problems(*upgrade, **nothing, allow_escalation=False) == [problem]
-    assert upgrade_problems(*upgrade, **nothing, allow_escalation=True) == []
+    before, after = (was, facts()), (now, facts(digest="bb"))
+    for allowed in (False, True):
+        found = upgrade_problems(before, after, allow_downgrade=False, allow_rebuild=False, allow_escalation=allowed)
+        assert found == ([] if allowed else [problem])
 
 
 def test_every_capability_and_every_limit_is_looked_at() -> None:

@@ -28,7 +28,7 @@ VERSIONS = st.sampled_from(["0.9.9", "1.0.0-rc.1", "1.0.0-rc.2", "1.0.0", "1.0.0
 RANKS = {"0.9.9": 0, "1.0.0-rc.1": 1, "1.0.0-rc.2": 2, "1.0.0": 3, "1.0.0+b": 3, "1.0.1": 4, "1.10.0": 5, "2.0.0": 6}
 FLAGS = st.booleans()
 TABLES = st.lists(st.sampled_from("tuvw"), unique=True)
-ASKED = st.fixed_dictionaries(
+ASKED: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "can_read_table": TABLES,
         "can_call_plugin": TABLES,
