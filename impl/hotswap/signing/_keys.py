@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Self
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -28,7 +28,8 @@ from hotswap.signing._statement import sha256
 KEY_BYTES_MAX = 4096
 """Of a file with one key; a whole one has some 120, encrypted some 300."""
 
-_LIBRARY_REFUSES = (ValueError, TypeError, UnsupportedAlgorithm)
+_LIBRARY_REFUSES = (ValueError, TypeError, UnsupportedAlgorithm, InternalError)
+"""Of these, the last is what a key of another kind with a wrong length ends in."""
 
 
 def fingerprint(key: Ed25519PublicKey) -> str:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from hotswap._errors import DamagedSignature
 
 SIZE_MAX = 4096
-"""Bytes of a signature file that are read; a whole one has 375."""
+"""Bytes of a signature file that are read; a whole one has 393."""
 
 _TITLE = "hotswap-signature 1"
 _FORM = re.compile(

@@ -80,7 +80,8 @@ class TrustStore:
         """The name of the key that signed this statement. Raises `UnknownKey`, `BadSignature`."""
         key = self._keys.get(statement.key)
         if key is None:
-            there = ", ".join(f"{name} {print_}" for print_, name in self.names.items())
+            there = ", ".join(f"{name} {print_}" for print_, name in list(self.names.items())[:5])
+            there += f" and {len(self.names) - 5} more" if len(self.names) > 5 else ""
             raise UnknownKey(
                 f"{origin}: expected a signature by a key of {self._origin} ({there}), found one by {statement.key}; "
                 "if you believe who signed, add that public key"
