@@ -17,6 +17,7 @@ import hotswap
 from hotswap import BadSignature, HotReloadablePlugin, HotReloadManager, MissingSignature, PluginManifest, UnknownKey
 from hotswap._runtime import CENSUS
 from hotswap.signing import SignedModule, TrustStore, Verified, _files, _verify, sign, signed_only, verified, verify
+from hotswap.signing._statement import Statement, sha256, written
 from signed_plugins import ALICE, BOB, EVE, MANIFEST, MODULE, SIGNATURE, TRUST, binary, put, put_trust, toml
 
 
@@ -80,41 +81,43 @@ def test_import_hotswap_and_its_command_line_do_without_the_library() -> None:
 # What does not ---------------------------------------------------------------------------------------------
 
 
+WRONG = [
+    (binary(2), MANIFEST, SIGNATURE, BadSignature, "the module given: expected the bytes with SHA-256"),
+    (MODULE, toml("1.0.1"), SIGNATURE, BadSignature, "the manifest given: expected the bytes with SHA-256"),
+    (MODULE, MANIFEST + b"\n", SIGNATURE, BadSignature, "the manifest given: expected the bytes"),
+    (MODULE, MANIFEST, sign(MODULE, MANIFEST, EVE), UnknownKey, f"found one by {EVE.fingerprint}; if you believe"),
+    (
+        MODULE,
+        MANIFEST,
+        sign(MODULE, MANIFEST, EVE).replace(EVE.fingerprint.encode(), ALICE.fingerprint.encode()),
+        BadSignature,
+        "expected a signature by 'alice' of the digests in the file, found that it is none",
+    ),
+    (
+        MODULE,
+        MANIFEST,
+        SIGNATURE.replace(ALICE.fingerprint.encode(), BOB.fingerprint.encode()),
+        BadSignature,
+        "expected a signature by 'bob'",
+    ),
+    (MODULE, MANIFEST, b"", hotswap.DamagedSignature, "found 0 bytes that begin with ''"),
+    (MODULE, MANIFEST, SIGNATURE[:-1], hotswap.DamagedSignature, "found 392 bytes that begin with 'hotswap-sig"),
+    (MODULE, MANIFEST, SIGNATURE + b"\n", hotswap.DamagedSignature, "found 394 bytes"),
+    (MODULE, MANIFEST, SIGNATURE.replace(b"\n", b"\r\n"), hotswap.DamagedSignature, "found 398 bytes"),
+    (
+        MODULE,
+        MANIFEST,
+        SIGNATURE.replace(b"e 1", b"e 2"),
+        hotswap.DamagedSignature,
+        "with 'hotswap-signature 2",
+    ),
+    (MODULE, MANIFEST, SIGNATURE.upper(), hotswap.DamagedSignature, "begin with 'HOTSWAP"),
+    (MODULE, MANIFEST, b"\xff\0", hotswap.DamagedSignature, r"begin with '\\xff\x00'"),
+]
+
+
 @pytest.mark.parametrize(
-    ("module", "manifest", "signature", "error", "words"),
-    [
-        (binary(2), MANIFEST, SIGNATURE, BadSignature, "the module given: expected the bytes with SHA-256"),
-        (MODULE, toml("1.0.1"), SIGNATURE, BadSignature, "the manifest given: expected the bytes with SHA-256"),
-        (MODULE, MANIFEST + b"\n", SIGNATURE, BadSignature, "the manifest given: expected the bytes"),
-        (MODULE, MANIFEST, sign(MODULE, MANIFEST, EVE), UnknownKey, f"found one by {EVE.fingerprint}; if you believe"),
-        (
-            MODULE,
-            MANIFEST,
-            sign(MODULE, MANIFEST, EVE).replace(EVE.fingerprint.encode(), ALICE.fingerprint.encode()),
-            BadSignature,
-            "expected a signature by 'alice' of the digests in the file, found that it is none",
-        ),
-        (
-            MODULE,
-            MANIFEST,
-            SIGNATURE.replace(ALICE.fingerprint.encode(), BOB.fingerprint.encode()),
-            BadSignature,
-            "expected a signature by 'bob'",
-        ),
-        (MODULE, MANIFEST, b"", hotswap.DamagedSignature, "found 0 bytes that begin with ''"),
-        (MODULE, MANIFEST, SIGNATURE[:-1], hotswap.DamagedSignature, "found 392 bytes that begin with 'hotswap-sig"),
-        (MODULE, MANIFEST, SIGNATURE + b"\n", hotswap.DamagedSignature, "found 394 bytes"),
-        (MODULE, MANIFEST, SIGNATURE.replace(b"\n", b"\r\n"), hotswap.DamagedSignature, "found 398 bytes"),
-        (
-            MODULE,
-            MANIFEST,
-            SIGNATURE.replace(b"e 1", b"e 2"),
-            hotswap.DamagedSignature,
-            "with 'hotswap-signature 2",
-        ),
-        (MODULE, MANIFEST, SIGNATURE.upper(), hotswap.DamagedSignature, "begin with 'HOTSWAP"),
-        (MODULE, MANIFEST, b"\xff\0", hotswap.DamagedSignature, r"begin with '\\xff\x00'"),
-    ],
+    ("module", "manifest", "signature", "error", "words"), WRONG, ids=[words for *_, words in WRONG]
 )
 def test_what_does_not_verify_says_why(
     module: bytes, manifest: bytes, signature: bytes, error: type[hotswap.HotswapError], words: str
@@ -176,8 +179,10 @@ def test_a_file_that_is_exchanged_after_it_was_read_makes_no_difference(
 
 def test_no_more_of_a_module_is_read_than_its_manifest_allows(tmp_path: Path) -> None:
     path = put(tmp_path, "p", 1, "1.0.0", max_module_kb=1)
-    with path.open("ab") as file:
-        file.truncate(1 << 40)  # sparse: it could not be read
+    path.write_bytes(MODULE.ljust(1024))
+    with pytest.raises(BadSignature):
+        verified(path, TRUST)
+    path.write_bytes(MODULE.ljust(1025))
     with pytest.raises(hotswap.LimitExceeded, match="expected at most 1 KiB, found more"):
         verified(path, TRUST)
 
@@ -228,26 +233,33 @@ def test_a_path_that_no_file_can_have_is_refused_with_a_typed_error() -> None:
 # What is signed --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("module", "manifest", "error", "words"),
-    [
-        (b"(module)", MANIFEST, hotswap.ModuleRejected, "expected a WebAssembly binary, found b'(mod' at its start"),
-        (MODULE, b"[plugin]", hotswap.ManifestError, "the manifest given: [plugin] name: expected a value"),
-        (MODULE, b"\xff", hotswap.ManifestError, "expected TOML in UTF-8"),
-        (
-            MODULE,
-            MANIFEST.replace(b"[plugin]\n", b"[plugin]\nmodule_sha256 = '" + b"0" * 64 + b"'\n"),
-            hotswap.DigestMismatch,
-            "which [plugin] module_sha256 pins, found",
-        ),
-    ],
-)
+UNFIT = [
+    (b"(module)", MANIFEST, hotswap.ModuleRejected, "expected a WebAssembly binary, found b'(mod' at its start"),
+    (MODULE, b"[plugin]", hotswap.ManifestError, "the manifest given: [plugin] name: expected a value"),
+    (MODULE, b"\xff", hotswap.ManifestError, "expected TOML in UTF-8"),
+    (
+        MODULE,
+        MANIFEST.replace(b"[plugin]\n", b"[plugin]\nmodule_sha256 = '" + b"0" * 64 + b"'\n"),
+        hotswap.DigestMismatch,
+        "which [plugin] module_sha256 pins, found",
+    ),
+]
+
+
+@pytest.mark.parametrize(("module", "manifest", "error", "words"), UNFIT, ids=[words for *_, words in UNFIT])
 def test_what_nobody_could_load_is_not_signed(
     module: bytes, manifest: bytes, error: type[hotswap.HotswapError], words: str
 ) -> None:
     with pytest.raises(error) as refusal:
         sign(module, manifest, ALICE)
     assert words in str(refusal.value)
+
+
+def test_a_plugin_that_somebody_signed_against_its_pin_does_not_verify() -> None:
+    pinned = MANIFEST.replace(b"[plugin]\n", b"[plugin]\nmodule_sha256 = '" + b"0" * 64 + b"'\n")
+    statement = Statement(sha256(MODULE), sha256(pinned), ALICE.fingerprint)
+    with pytest.raises(hotswap.DigestMismatch, match=r"the module given: expected .* SHA-256 0{64}, which"):
+        verify(MODULE, pinned, written(statement, ALICE.sign(statement.message())), TRUST)
 
 
 # Where signatures are demanded -----------------------------------------------------------------------------

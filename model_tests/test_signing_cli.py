@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from hotswap._cli_commands import cli
 from hotswap.signing import SigningKey, TrustStore, verified
-from signed_plugins import ALICE, MANIFEST, MODULE, SIGNATURE, put, put_trust
+from signed_plugins import ALICE, MANIFEST, MODULE, SIGNATURE, binary, put, put_trust, toml
 
 
 def run(*args: str | Path, stdin: str = "") -> Result:
@@ -145,6 +148,29 @@ def test_what_cannot_be_signed_is_named(tmp_path: Path, unsigned: Path, key: Pat
     unsigned.write_text("(module)")
     assert "expected a WebAssembly binary" in run("sign", unsigned, "--key", key).stderr
     assert not Path(f"{unsigned}.sig").exists()
+
+
+def test_the_guide_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands, and then its Python, as pasted; the store of the one is the other's."""
+    text = (Path(__file__).parents[1] / "docs" / "signing.md").read_text()
+    (shell,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    (python,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    folder = put_trust(tmp_path / "keys")
+    for number in (1, 2):
+        version = f"1.{number - 1}.0"
+        Path(f"tax-{version}.wasm").write_bytes(binary(number))
+        Path(f"tax-{version}.toml").write_bytes(toml(version).replace(b'name = "p"', b'name = "tax"'))
+    for line in shell.splitlines():
+        command = shlex.split(line, comments=True)
+        assert run(*command[1:]).exit_code == 0, line
+        if command[1] == "keygen":
+            Path("alice.pem").rename(folder / "alice.pem")
+    assert run("sign", "tax-1.1.0.wasm", "--key", "alice.key").exit_code == 0
+    names: dict[str, Any] = {}
+    exec(python.replace("/etc/tax/trusted", str(folder)), names)
+    assert names["plugin"].call("version") == 2
+    names["manager"].close()
 
 
 @pytest.mark.parametrize("args", [["keygen", "a"], ["sign", "p", "--key", "k"], ["verify", "p", "--trust", "t"]])
