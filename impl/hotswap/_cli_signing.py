@@ -28,9 +28,8 @@ def keygen(name: str, folder: Path, encrypt: bool, as_json: bool) -> None:
 
     with errors_shown(as_json):
         key = SigningKey.generate()
-        TrustStore(
-            {name: key.public_pem()}, origin="the name given"
-        )  # so that a name that no store would take is refused now
+        # A name that no store would take is refused now, and not by those who get the key.
+        TrustStore({name: key.public_pem()}, origin="the name given")
         phrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True) if encrypt else None
         private, public = folder / f"{name}.key", folder / f"{name}.pem"
         key.save(private, public, None if phrase is None else phrase.encode())
