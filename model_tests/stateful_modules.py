@@ -29,12 +29,12 @@ class Module:
 
 
 @cache
-def _manifest(version: str, size: int, *exports: str, name: str = "p") -> PluginManifest:
+def _manifest(version: str, size: int, *exports: str, name: str = "p", memory_mb: int = 1) -> PluginManifest:
     builder = ManifestBuilder(name, version)
     for export in exports:
         builder = builder.export(export)
     builder = builder.limit("max_instances", size).limit("timeout_ms", 60_000)
-    return builder.limit("fuel_limit", 0).limit("memory_limit_mb", 1).build()
+    return builder.limit("fuel_limit", 0).limit("memory_limit_mb", memory_mb).build()
 
 
 NAMED = "version", "hold"
@@ -51,10 +51,13 @@ def make(kind: str, number: int, size: int, serves: str = "") -> Module:
         fault: type[hotswap.HotswapError] | None = None,
         *exports: str,
         name: str = "p",
+        memory_mb: int = 1,
         **allow: bool,
     ) -> Module:
-        return Module(kind, number, version, wasm, _manifest(version, size, *exports or NAMED, name=name), fault, allow)
+        manifest = _manifest(version, size, *exports or NAMED, name=name, memory_mb=memory_mb)
+        return Module(kind, number, version, wasm, manifest, fault, allow)
 
+    more = number + 1  # than any before it
     bad, refused = hotswap.ModuleRejected, hotswap.IncompatibleUpgrade
     kinds: dict[str, Callable[[], Module]] = {
         "good": lambda: module(good, newer),
@@ -70,15 +73,17 @@ def make(kind: str, number: int, size: int, serves: str = "") -> Module:
         "older, allowed": lambda: module(good, older, allow_downgrade=True),
         "rebuilt": lambda: module(good, serves, refused),
         "rebuilt, allowed": lambda: module(good, serves, allow_rebuild=True),
+        "asks for more": lambda: module(good, newer, refused, memory_mb=more),
+        "asks for more, allowed": lambda: module(good, newer, memory_mb=more, allow_escalation=True),
         "another's name": lambda: module(good, newer, refused, name="q"),
     }
     return kinds[kind]()
 
 
-GOOD = "good", "older, allowed", "rebuilt, allowed"
+GOOD = "good", "older, allowed", "rebuilt, allowed", "asks for more, allowed"
 BAD = (
     *("garbage", "import", "lacks an export", "start", "init", "init_trap", "probe", "incompatible", "older"),
-    *("rebuilt", "another's name"),
+    *("rebuilt", "asks for more", "another's name"),
 )
 BAD_FIRST = "garbage", "lacks an export", "init", "probe", "another's name"
 """What may not even be the first version."""

@@ -376,6 +376,12 @@ def test_an_upgrade_that_would_be_accepted(tmp_path: Path, old: Path) -> None:
         (numbered(2), toml("1.1.0", "version"), "IncompatibleUpgrade", "allow_rebuild"),
         (
             numbered(2),
+            toml("2.0.0", "version", more="[capabilities]\ncan_read_table = ['users']"),
+            "IncompatibleUpgrade",
+            "can_read_table: expected no more than nothing, as in version 1.1.0, found also 'users'",
+        ),
+        (
+            numbered(2),
             toml("2.0.0", "version", name="q"),
             "IncompatibleUpgrade",
             "plugin name: expected 'p', found 'q'",
@@ -407,6 +413,16 @@ def test_a_downgrade_and_a_rebuild_can_be_allowed(tmp_path: Path, old: Path) -> 
     assert run("check", old, older, "--allow-rebuild").exit_code == 1
     assert run("check", old, rebuilt, "--allow-rebuild").exit_code == 0
     assert run("check", old, rebuilt, "--allow-downgrade").exit_code == 1
+
+
+def test_more_than_before_can_be_allowed(tmp_path: Path, old: Path) -> None:
+    larger = plugin(tmp_path, "larger", numbered(2), toml("2.0.0", "version", more="[resources]\ntimeout_ms = 200"))
+    assert "timeout_ms: expected at most 100, as in version 1.1.0, found 200" in refused("check", old, larger)
+    assert run("check", old, larger, "--allow-downgrade", "--allow-rebuild").exit_code == 1
+    assert run("check", old, larger, "--allow-escalation").exit_code == 0
+    assert run("check", larger, old, "--allow-downgrade").exit_code == 0
+    bare = plugin(tmp_path, "bare", numbered(3))
+    assert run("check", bare, larger).exit_code == 0
 
 
 def test_check_takes_manifests_from_elsewhere(tmp_path: Path, old: Path) -> None:

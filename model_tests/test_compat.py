@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+import msgspec
 import pytest
 
-from hotswap._compat import ModuleFacts, module_problems, require, upgrade_problems
+from hotswap._compat import ModuleFacts, escalations, module_problems, require, upgrade_problems
 from hotswap._errors import IncompatibleUpgrade
-from hotswap._manifest import ManifestBuilder, PluginManifest
+from hotswap._manifest import Capabilities, ManifestBuilder, PluginManifest, ResourceLimits
 from hotswap._signature import Signature
 
 RATE = {"rate": "(i32) -> i32"}
@@ -31,11 +32,18 @@ def problems_of_upgrade(
     *,
     allow_downgrade: bool = False,
     allow_rebuild: bool = False,
+    allow_escalation: bool = False,
 ) -> list[str]:
     """From version 1.1.0, which exports `rate` and, without naming it, `helper`."""
     old = manifest(), facts(RATE | {"helper": "() -> ()"})
     new_facts = new_facts or facts(digest="bb")
-    return upgrade_problems(old, (new, new_facts), allow_downgrade=allow_downgrade, allow_rebuild=allow_rebuild)
+    return upgrade_problems(
+        old,
+        (new, new_facts),
+        allow_downgrade=allow_downgrade,
+        allow_rebuild=allow_rebuild,
+        allow_escalation=allow_escalation,
+    )
 
 
 # The module and its manifest ------------------------------------------------------------------------------
@@ -157,6 +165,86 @@ def test_the_same_version_with_the_same_bytes_may_follow() -> None:
 def test_all_problems_of_an_upgrade_are_told_at_once() -> None:
     problems = problems_of_upgrade(manifest("1.0.0", name="toll", exports=()), facts({}, "bb"))
     assert [problem.partition(":")[0] for problem in problems] == ["plugin name", "function 'rate'", "version"]
+
+
+# What it may have -----------------------------------------------------------------------------------------
+
+Change = Callable[[ManifestBuilder], ManifestBuilder]
+MORE: list[tuple[Change, str]] = [
+    (
+        lambda builder: builder.capability("can_read_table", ["rates", "users"]),
+        "[capabilities] can_read_table: expected no more than 'rates', as in version 1.1.0, found also 'users'; ",
+    ),
+    (
+        lambda builder: builder.capability("can_write_table", ["rates"]),
+        "[capabilities] can_write_table: expected no more than nothing, as in version 1.1.0, found also 'rates'; ",
+    ),
+    (
+        lambda builder: builder.capability("can_call_plugin", ["a", "b"]),
+        "[capabilities] can_call_plugin: expected no more than nothing, as in version 1.1.0, found also 'a', 'b'; ",
+    ),
+    (
+        lambda builder: builder.capability("can_vector_search", True),
+        "[capabilities] can_vector_search: expected false, as in version 1.1.0, found true; ",
+    ),
+    (
+        lambda builder: builder.capability("can_index_search", True),
+        "[capabilities] can_index_search: expected false, as in version 1.1.0, found true; ",
+    ),
+    (
+        lambda builder: builder.limit("fuel_limit", 0),
+        "[resources] fuel_limit: expected at most 1000000, as in version 1.1.0, found 0, which is unmetered; ",
+    ),
+]
+MORE += [
+    (
+        lambda builder, limit=limit, most=most: builder.limit(limit, most + 1),  # type: ignore[misc]
+        f"[resources] {limit}: expected at most {most}, as in version 1.1.0, found {most + 1}; ",
+    )
+    for limit, most in msgspec.to_builtins(ResourceLimits()).items()
+]
+
+
+def of_tables(version: str) -> ManifestBuilder:
+    return ManifestBuilder("tax", version).capability("can_read_table", ["rates"])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), MORE, ids=lambda one: one.partition(":")[0] if isinstance(one, str) else ""
+)
+def test_more_than_before_must_be_granted(change: Change, said: str) -> None:
+    was, now = of_tables("1.1.0").build(), change(of_tables("1.2.0")).build()
+    (problem,) = escalations(was, now)
+    assert problem == f"{said}ask for less, or grant it with allow_escalation=True"
+    assert escalations(now, was) == [], "less is never refused"
+    assert escalations(now, now) == []
+    before, after = (was, facts()), (now, facts(digest="bb"))
+    for allowed in (False, True):
+        found = upgrade_problems(before, after, allow_downgrade=False, allow_rebuild=False, allow_escalation=allowed)
+        assert found == ([] if allowed else [problem])
+
+
+def test_every_capability_and_every_limit_is_looked_at() -> None:
+    """One that is added to the manifest later is compared too, and belongs into the list above."""
+    asked = {said.partition(":")[0].split()[-1] for _, said in MORE}
+    assert asked == {*Capabilities.__struct_fields__, *ResourceLimits.__struct_fields__}
+
+
+def test_other_permissions_grant_nothing() -> None:
+    more = ManifestBuilder("tax", "1.2.0").export("rate").limit("timeout_ms", 200).build()
+    assert len(problems_of_upgrade(more, allow_downgrade=True, allow_rebuild=True)) == 1
+    (problem,) = problems_of_upgrade(manifest("1.0.0"), allow_escalation=True)
+    assert "allow_downgrade" in problem
+
+
+def test_all_that_is_more_is_told_at_once() -> None:
+    more = ManifestBuilder("tax", "1.2.0").limit("memory_limit_mb", 17).limit("timeout_ms", 101)
+    problems = problems_of_upgrade(more.capability("can_call_plugin", ["b", "a"]).build())
+    assert [problem.partition(":")[0] for problem in problems] == [
+        "[capabilities] can_call_plugin",
+        "[resources] memory_limit_mb",
+        "[resources] timeout_ms",
+    ]
 
 
 # The error ------------------------------------------------------------------------------------------------

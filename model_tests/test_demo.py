@@ -99,9 +99,11 @@ def put_plugin(folder: Path, version: str, *, answer: int, crc32: str) -> None:
 
 @pytest.fixture
 def plugins(tmp_path: Path) -> Path:
-    """A folder with the shipped 1.0.0, to which a test adds a 2.0.0 of its own."""
-    for suffix in ("wasm", "toml"):
-        (tmp_path / f"crc32-1.0.0.{suffix}").write_bytes((PLUGINS / f"crc32-1.0.0.{suffix}").read_bytes())
+    """A folder with the shipped 1.0.0, to which a test adds a 2.0.0 of its own, with the deadline of `put_plugin`."""
+    (tmp_path / "crc32-1.0.0.wasm").write_bytes((PLUGINS / "crc32-1.0.0.wasm").read_bytes())
+    toml = (PLUGINS / "crc32-1.0.0.toml").read_text()
+    assert toml.count("timeout_ms = 2000\n") == 1
+    (tmp_path / "crc32-1.0.0.toml").write_text(toml.replace("timeout_ms = 2000\n", "timeout_ms = 20000\n"))
     return tmp_path
 
 

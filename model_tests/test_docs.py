@@ -29,6 +29,7 @@ LAYERS = [
     "monitor",
     "_plugin",
     "_manager",
+    "signing",
     "__init__",
     "_demo",
     "_cli",

@@ -74,6 +74,7 @@ def test_an_init_that_loops_for_ever_is_stopped_by_its_deadline() -> None:
         (manifest(2, name="other"), "of that name"),
         (manifest(1, version="0.9.0"), "allow_downgrade=True"),
         (manifest(1), "allow_rebuild=True"),
+        (manifest(2, max_instances=3), r"max_instances: expected at most 2, .* found 3; .* allow_escalation=True"),
     ],
 )
 def test_an_incompatible_candidate_is_refused(world: World, candidate: hotswap.PluginManifest, says: str) -> None:
@@ -96,7 +97,20 @@ def test_flags_allow_what_they_name(world: World) -> None:
     with world.plugin() as plugin:
         plugin.upgrade(world.module(2), manifest(1), allow_rebuild=True)
         plugin.upgrade(world.module(3), manifest(1, version="0.9.0"), allow_downgrade=True)
-        assert plugin.call("version") == 3
+        plugin.upgrade(world.module(4), manifest(4, max_instances=3), allow_escalation=True)
+        plugin.upgrade(world.module(5), manifest(5, max_instances=3))
+        plugin.prepare_upgrade(world.module(6), manifest(6, max_instances=4), allow_escalation=True)
+        plugin.execute_upgrade()
+        assert plugin.call("version") == 6
+
+
+def test_a_flag_that_there_is_not_is_no_attempt(world: World) -> None:
+    with world.plugin() as plugin:
+        for upgrade in (plugin.upgrade, plugin.prepare_upgrade):
+            with pytest.raises(TypeError, match="allow_everything"):
+                upgrade(world.module(2), manifest(2), allow_everything=True)  # type: ignore[call-arg]
+        assert plugin.stats().attempts == 0
+        assert (plugin.state, plugin.call("version")) == (HotReloadState.ACTIVE, 1)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, OSError, SystemExit], ids=lambda e: e.__name__)

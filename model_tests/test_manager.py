@@ -142,5 +142,6 @@ def test_stats_of_all_plugins_come_by_name(world: World) -> None:
         manager.register("p", world.module(1), manifest(1))
         manager.register("a", world.module(1), manifest(1, name="a"))
         manager.upgrade("a", world.module(2), manifest(2, name="a"))
+        manager.upgrade("a", world.module(3), manifest(3, name="a", max_instances=3), allow_escalation=True)
         stats = manager.all_stats()
-        assert [(name, each.version) for name, each in stats.items()] == [("a", 1), ("p", 0)]
+        assert [(name, each.version) for name, each in stats.items()] == [("a", 2), ("p", 0)]

@@ -34,6 +34,7 @@ version = "1.1.0-rc.1+7"
 description = "Rates"
 author = "Ada"
 license = "MIT"
+module_sha256 = "00000000000000000000000000000000000000000000000000000000000000af"
 
 [capabilities]
 can_read_table = ["orders", "rates"]
@@ -77,7 +78,14 @@ default = [1, 2.5, "top", true]
 def test_the_sections_are_attributes() -> None:
     manifest = PluginManifest.from_toml(FULL)
     assert manifest == PluginManifest(
-        plugin=PluginMetadata(name="tax", version="1.1.0-rc.1+7", description="Rates", author="Ada", license="MIT"),
+        plugin=PluginMetadata(
+            name="tax",
+            version="1.1.0-rc.1+7",
+            description="Rates",
+            author="Ada",
+            license="MIT",
+            module_sha256="af".rjust(64, "0"),
+        ),
         capabilities=Capabilities(
             can_read_table=("orders", "rates"),
             can_write_table=("audit",),
@@ -109,7 +117,8 @@ def test_the_sections_are_attributes() -> None:
 def test_what_is_left_out_has_the_documented_default() -> None:
     manifest = PluginManifest.from_toml(MINIMAL)
     assert msgspec.to_builtins(manifest, enc_hook=dict) == {
-        "plugin": {"name": "tax", "version": "1.0.0", "description": "", "author": "", "license": ""},
+        "plugin": dict.fromkeys(("description", "author", "license"), "")
+        | {"name": "tax", "version": "1.0.0", "module_sha256": None},
         "capabilities": dict.fromkeys(("can_read_table", "can_write_table", "can_call_plugin"), ())
         | {"can_vector_search": False, "can_index_search": False},
         "resources": {
@@ -157,7 +166,13 @@ def config_fields(draw: st.DrawFn) -> ConfigField:
 
 
 metadata = st.builds(
-    PluginMetadata, name=names, version=versions, description=st.text(), author=st.text(), license=st.text()
+    PluginMetadata,
+    name=names,
+    version=versions,
+    description=st.text(),
+    author=st.text(),
+    license=st.text(),
+    module_sha256=st.none() | st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
 )
 capabilities = st.builds(
     Capabilities,
@@ -204,6 +219,7 @@ def test_defaults_are_written_too() -> None:
     written = tomllib.loads(PluginManifest.from_toml(MINIMAL).to_toml())
     assert written["resources"]["fuel_limit"] == 1_000_000
     assert set(written) == set(PluginManifest.__struct_fields__)
+    assert "module_sha256" not in written["plugin"], "TOML has no word for no pin"
 
 
 @pytest.mark.parametrize("text", ["[plugin", "name = ", MINIMAL + MINIMAL, "a = " + "[" * 9999, "a = " + "1" * 9999])
@@ -265,6 +281,7 @@ def test_the_builder_makes_what_the_toml_says() -> None:
         ManifestBuilder("tax", "1.1.0-rc.1+7")
         .describe(description="Rates", author="Ada")
         .describe(license="MIT")
+        .pin("af".rjust(64, "0"))
         .capability("can_read_table", ["orders", "rates"])
         .capability("can_write_table", ["audit"])
         .capability("can_vector_search", True)
@@ -318,6 +335,7 @@ def test_the_builder_refuses_an_unknown_key_at_its_step(
     [
         (ManifestBuilder("t x", "1.0.0"), "[plugin] name: "),
         (ManifestBuilder("tax", "1"), "[plugin] version: "),
+        (ManifestBuilder("tax", "1.0.0").pin("af"), "[plugin] module_sha256: "),
         (ManifestBuilder("tax", "1.0.0").export("a").export("a"), "[exports] functions: "),
         (ManifestBuilder("tax", "1.0.0").export("a", "i32"), "[exports] signatures.a: "),
         (ManifestBuilder("tax", "1.0.0").hook("before_insert", "a"), "[hooks] before_insert: "),

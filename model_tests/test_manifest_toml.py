@@ -72,6 +72,12 @@ def test_a_limit_may_lie_on_its_bounds_and_not_beyond(key: str, least: int, most
 WRONG = [
     # unknown and missing keys
     ("[resurces]\n", "[resurces]: unknown key; expected one of plugin, capabilities, resources, exports, hooks, "),
+    # a pin
+    *(
+        (f"{MINIMAL}module_sha256 = {pin!r}\n", "[plugin] module_sha256: expected str")
+        for pin in ("", "0" * 63, "0" * 65, "A" * 64, "g" * 64, f" {'0' * 63}", "sha256:" + "0" * 64, 0)
+    ),
+    (f'{MINIMAL}module_sha256 = """{"0" * 64}\n"""\n', "[plugin] module_sha256: expected str"),
     ('[plugin]\nname = "tax"\n', "[plugin] version: expected a value, found none; "),
     ('[plugin]\nversion = "1.0.0"\n', "[plugin] name: expected a value, found none; "),
     ("", "[plugin]: expected a value, found none; "),

@@ -102,7 +102,7 @@ def refuted(module: ModuleType, *names: str) -> dict[str, list[str]]:
     ("module", "names"),
     [
         (impl_protocol, ("interrupts and detaches",)),
-        (impl_compat, ("ignores the permission to go back",)),
+        (impl_compat, ("ignores the permission to go back", "takes no fuel for no fuel", "counts tables only")),
         (impl_limits, ("wraps the largest", "lets one too many in", "asks too late", "reads one byte beyond")),
     ],
 )

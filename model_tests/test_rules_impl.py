@@ -8,6 +8,8 @@ from __future__ import annotations
 import inspect
 import sys
 from fractions import Fraction
+from math import inf
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,10 +27,28 @@ FUNCTIONS = st.dictionaries(st.sampled_from("abcdefgh"), SIGNATURES)
 VERSIONS = st.sampled_from(["0.9.9", "1.0.0-rc.1", "1.0.0-rc.2", "1.0.0", "1.0.0+b", "1.0.1", "1.10.0", "2.0.0"])
 RANKS = {"0.9.9": 0, "1.0.0-rc.1": 1, "1.0.0-rc.2": 2, "1.0.0": 3, "1.0.0+b": 3, "1.0.1": 4, "1.10.0": 5, "2.0.0": 6}
 FLAGS = st.booleans()
+TABLES = st.lists(st.sampled_from("tuvw"), unique=True)
+ASKED: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {
+        "can_read_table": TABLES,
+        "can_call_plugin": TABLES,
+        "timeout_ms": st.integers(1, 4) | st.integers(1, 60_000),
+        "fuel_limit": st.integers(0, 3) | st.integers(0, 2**63 - 1),
+    }
+)
 
 
 def subject(problem: str) -> str:
     return problem.partition(":")[0].removeprefix("function ").strip("'")
+
+
+def asking(builder: ManifestBuilder, asked: dict[str, Any]) -> ManifestBuilder:
+    for key, value in asked.items():
+        if key.startswith("can_"):
+            builder.capability(key, value)
+        else:
+            builder.limit(key, value)
+    return builder
 
 
 @given(st.data())
@@ -38,20 +58,29 @@ def test_problems_of_an_upgrade_are_those_of_the_oracle(data: st.DataObject) -> 
     named = data.draw(st.sets(st.sampled_from(sorted(old)))) if old else set()
     was, now = data.draw(VERSIONS), data.draw(VERSIONS)
     name, digest = data.draw(st.sampled_from(["p", "q"])), data.draw(st.sampled_from(["aa", "bb"]))
-    downgrade, rebuild = data.draw(FLAGS), data.draw(FLAGS)
+    downgrade, rebuild, escalation = data.draw(FLAGS), data.draw(FLAGS), data.draw(FLAGS)
+    had, asked = data.draw(ASKED), data.draw(ASKED)
     before = ManifestBuilder("p", was)
     for one in named:
         before.export(one)
     found = upgrade_problems(
-        (before.build(), ModuleFacts("aa", old)),
-        (ManifestBuilder(name, now).build(), ModuleFacts(digest, new)),
+        (asking(before, had).build(), ModuleFacts("aa", old)),
+        (asking(ManifestBuilder(name, now), asked).build(), ModuleFacts(digest, new)),
         allow_downgrade=downgrade,
         allow_rebuild=rebuild,
+        allow_escalation=escalation,
     )
     kept = {one for one, signature in old.items() if (one, signature) in new.items()}
     older = RANKS[now] < RANKS[was] and not downgrade
     rebuilt = RANKS[now] == RANKS[was] and digest != "aa" and not rebuild
     others = {"plugin name": name != "p", "version": older or rebuilt}
+    if not escalation:
+        others |= {
+            f"[capabilities] {one}": not set(asked[one]) <= set(had[one])
+            for one in ("can_read_table", "can_call_plugin")
+        }
+        others["[resources] timeout_ms"] = asked["timeout_ms"] > had["timeout_ms"]
+        others["[resources] fuel_limit"] = (asked["fuel_limit"] or inf) > (had["fuel_limit"] or inf)
     assert sorted(map(subject, found)) == sorted([*(named - kept), *(one for one, wrong in others.items() if wrong)])
 
 

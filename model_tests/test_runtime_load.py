@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,39 @@ def test_a_path_is_accepted(tmp_path: Path, name: str, kind: type[str | Path], c
     else:
         with pytest.raises(hotswap.ModuleRejected, match="starts with"):
             load(kind(path))
+
+
+def pinning(digest: str) -> hotswap.PluginManifest:
+    return hotswap.ManifestBuilder("p", "1.0.0").pin(digest).build()
+
+
+def test_what_a_manifest_does_not_pin_is_not_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = hashlib.sha256(WASM).hexdigest()
+    path = tmp_path / "p.wasm"
+    path.write_bytes(WASM)
+    for wasm in (WASM, WAT, path):
+        HotReloadablePlugin("p", wasm, pinning(digest)).close()
+
+    def reached(*arguments: object) -> None:
+        raise AssertionError("wasmtime was given the bytes")
+
+    monkeypatch.setattr(wasmtime, "Module", reached)
+    other = bytes(wasmtime.wat2wasm("(module)"))
+    path.write_bytes(other)
+    for wasm in (other, "(module)", path):
+        with pytest.raises(hotswap.DigestMismatch) as refusal:
+            HotReloadablePlugin("p", wasm, pinning(digest))
+        assert f"expected the module with SHA-256 {digest}" in str(refusal.value)
+        assert f"found {hashlib.sha256(other).hexdigest()}; load the module" in str(refusal.value)
+
+
+def test_an_upgrade_to_a_module_that_is_not_the_pinned_one_leaves_the_version_that_serves() -> None:
+    digest = hashlib.sha256(WASM).hexdigest()
+    with HotReloadablePlugin("p", WASM, pinning(digest)) as plugin:
+        with pytest.raises(hotswap.DigestMismatch):
+            plugin.upgrade("(module)", pinning(digest), allow_rebuild=True)
+        plugin.upgrade(WASM, pinning(digest))
+        assert plugin.stats().failures == {"DigestMismatch": 1}
 
 
 def test_one_module_is_one_digest_however_it_is_given(tmp_path: Path) -> None:

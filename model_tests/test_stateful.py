@@ -98,6 +98,8 @@ def overlap(p: Player) -> None:
     p.upgrade()  # Busy
     p.resume(0, False)
     p.upgrade(kind="rebuilt, allowed", by_name=True)
+    p.upgrade(kind="asks for more")
+    p.upgrade(kind="asks for more, allowed")
 
 
 def lost_while_it_was_prepared(p: Player) -> None:

@@ -100,7 +100,7 @@ def test_a_critical_section_that_is_cut_short_wakes_who_waits(monkeypatch: pytes
 def test_a_candidate_has_all_its_instances() -> None:
     world = FakeWorld()
     with world.plugin() as plugin:
-        plugin.upgrade(world.module(2), manifest(2, max_instances=3))
+        plugin.upgrade(world.module(2), manifest(2, max_instances=3), allow_escalation=True)
         assert world.runtime.created - world.runtime.closed == 3
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -527,7 +528,7 @@ def test_a_call_that_waits_moves_on_to_the_version_that_is_published(world: Worl
         world.gate.await_entered()
         waiting = Runner(plugin.call, "version")
         eventually(lambda: plugin.stats().waiting == 1)
-        upgrade = Runner(plugin.upgrade, world.module(2), manifest(2))
+        upgrade = Runner(partial(plugin.upgrade, allow_escalation=True), world.module(2), manifest(2))
         assert waiting.value() == 2
         world.gate.open.set()
         upgrade.value()
@@ -635,7 +636,7 @@ def test_a_trapped_instance_is_replaced_and_the_drain_still_counts_to_n(world: W
         assert plugin.call("version") == 1
         with pytest.raises(hotswap.CallTrapped):
             plugin.call("trap")
-        plugin.upgrade(world.module(2), manifest(2))
+        plugin.upgrade(world.module(2), manifest(2), allow_escalation=True)
         assert plugin.call("version") == 2
         assert plugin.stats().discarded_instances == 2
 

@@ -1,10 +1,15 @@
-"""The entry point of the command `hotswap`. Its commands need the extra `cli`; without it, this says so."""
+"""The entry point of the command `hotswap`. Its commands need the extra `cli`, and three of them `signing`;
+without these, this says so."""
 
 from __future__ import annotations
 
 import sys
 
-_EXTRA = {"click", "rich"}
+_EXTRAS = {
+    "click": "the command line needs click and rich: pip install 'hotswap[cli]'",
+    "rich": "the command line needs click and rich: pip install 'hotswap[cli]'",
+    "cryptography": "signing needs cryptography: pip install 'hotswap[signing]'",
+}
 
 
 def main() -> None:
@@ -14,7 +19,8 @@ def main() -> None:
 
         cli(prog_name="hotswap")
     except ModuleNotFoundError as error:
-        if str(error.name).partition(".")[0] not in _EXTRA:
+        missing = str(error.name).partition(".")[0]
+        if missing not in _EXTRAS:
             raise
-        print("the command line needs click and rich: pip install 'hotswap[cli]'", file=sys.stderr)
+        print(_EXTRAS[missing], file=sys.stderr)
         sys.exit(1)

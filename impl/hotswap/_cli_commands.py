@@ -9,16 +9,14 @@ from __future__ import annotations
 import json
 import sys
 import sysconfig
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
+from hotswap._cli_options import FAILED, PATH, errors_shown, json_option, manifest_option, plugin_argument
 from hotswap._cli_plugin import (
-    error_json,
-    error_text,
     facts_json,
     facts_text,
     find_manifest,
@@ -29,30 +27,13 @@ from hotswap._cli_plugin import (
     value_json,
     value_text,
 )
+from hotswap._cli_signing import keygen, sign, verify
 from hotswap._compat import require, upgrade_problems
 from hotswap._errors import HotswapError, IncompatibleUpgrade
 from hotswap._runtime._inspect import inspect_module
 
-FAILED, INTERRUPTED = 1, 130
+INTERRUPTED = 130
 _LOG_COLUMNS = 100
-
-_PATH = click.Path(path_type=Path)  # whether it can be read, hotswap's own errors tell
-_plugin = click.argument("plugin", type=_PATH)
-_manifest = click.option("--manifest", type=_PATH, help="The plugin's manifest; default: PLUGIN's stem with .toml.")
-_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, errors too.")
-
-
-@contextmanager
-def _errors_shown(as_json: bool, headline: str = "error", **facts: object) -> Iterator[None]:
-    """A `HotswapError` becomes one message, on stderr or as JSON with `facts` on stdout, and exit status 1."""
-    try:
-        yield
-    except HotswapError as error:
-        if as_json:
-            click.echo(json.dumps({**facts, **error_json(error)}))
-        else:
-            click.echo(f"{headline}: {error_text(error)}", err=True)
-        raise click.exceptions.Exit(FAILED) from error
 
 
 @click.group()
@@ -62,14 +43,14 @@ def cli() -> None:
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})  # so that -1 is an argument
-@_plugin
+@plugin_argument
 @click.argument("func")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
-@_manifest
+@manifest_option
 @click.option("--bytes", "text", help="Make a bytes call with this text, in UTF-8.")
 @click.option("--bytes-file", type=click.File("rb"), help="Make a bytes call with this file's content; - is stdin.")
 @click.option("--hex", "as_hex", is_flag=True, help="Write the reply of a bytes call in hexadecimal.")
-@_json
+@json_option
 def call(
     plugin: Path,
     func: str,
@@ -92,7 +73,7 @@ def call(
         raise click.UsageError(f"a bytes call takes no other arguments, found {' '.join(args)}")
     if data is None and as_hex:
         raise click.UsageError("--hex is for a bytes call: give --bytes or --bytes-file too")
-    with _errors_shown(as_json):
+    with errors_shown(as_json):
         code = load_plugin(plugin, find_manifest(plugin, manifest) or made_manifest(plugin))
         with closing(code.instantiate(probe=True)) as instance:
             if data is not None:
@@ -117,16 +98,16 @@ def _write_reply(reply: bytes, as_hex: bool, as_json: bool) -> None:
 
 
 @cli.command()
-@_plugin
-@_manifest
-@_json
+@plugin_argument
+@manifest_option
+@json_option
 def inspect(plugin: Path, manifest: Path | None, as_json: bool) -> None:
     """Show what a plugin is made of.
 
     Its exports and imports, and whether hotswap would accept it: to find that out, the module is checked against
     its manifest, instantiated, initialised and probed once.
     """
-    with _errors_shown(as_json):
+    with errors_shown(as_json):
         report = inspect_module(plugin)
     refusal = None
     try:
@@ -137,13 +118,14 @@ def inspect(plugin: Path, manifest: Path | None, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("old", type=_PATH)
-@click.argument("new", type=_PATH)
-@click.option("--old-manifest", type=_PATH, help="Default: OLD's stem with .toml.")
-@click.option("--new-manifest", type=_PATH, help="Default: NEW's stem with .toml.")
+@click.argument("old", type=PATH)
+@click.argument("new", type=PATH)
+@click.option("--old-manifest", type=PATH, help="Default: OLD's stem with .toml.")
+@click.option("--new-manifest", type=PATH, help="Default: NEW's stem with .toml.")
 @click.option("--allow-downgrade", is_flag=True, help="NEW may be an older version.")
 @click.option("--allow-rebuild", is_flag=True, help="NEW may be the same version with other bytes.")
-@_json
+@click.option("--allow-escalation", is_flag=True, help="NEW may ask for more capabilities and larger limits.")
+@json_option
 def check(
     old: Path,
     new: Path,
@@ -151,16 +133,18 @@ def check(
     new_manifest: Path | None,
     allow_downgrade: bool,
     allow_rebuild: bool,
+    allow_escalation: bool,
     as_json: bool,
 ) -> None:
     """Would this upgrade be accepted?
 
     Exit status 0 if so, 1 if not. These are the checks of the upgrade itself; NEW is instantiated, initialised and
-    probed once. A plugin without a manifest is taken to have the other's name and version.
+    probed once. A plugin without a manifest is taken to have the other's name and version; limits are compared only
+    if there are two.
     """
-    with _errors_shown(as_json, "refused", accepted=False):
+    with errors_shown(as_json, "refused", accepted=False):
         was, now = find_manifest(old, old_manifest), find_manifest(new, new_manifest)
-        allow_rebuild = allow_rebuild or was is None or now is None
+        unknown = was is None or now is None
         was = was or made_manifest(old, like=now)
         now = now or made_manifest(new, like=was)
         old_code, new_code = load_plugin(old, was), load_plugin(new, now)
@@ -168,7 +152,8 @@ def check(
             (was, old_code.facts),
             (now, new_code.facts),
             allow_downgrade=allow_downgrade,
-            allow_rebuild=allow_rebuild,
+            allow_rebuild=allow_rebuild or unknown,
+            allow_escalation=allow_escalation or unknown,
         )
         require(problems, IncompatibleUpgrade, f"plugin {was.plugin.name!r}: the upgrade was refused")
         new_code.instantiate(probe=True).close()
@@ -203,10 +188,14 @@ def demo(steady_s: float, folder: Path | None) -> None:
         samples = read_samples(folder)
         if not samples:
             raise click.UsageError(f"{folder}: expected files of at most 1 MiB, found none; give other --files")
-        with _errors_shown(as_json=False):
+        with errors_shown(as_json=False):
             report = run_demo(console, samples, Settings(steady_s=steady_s))
     except KeyboardInterrupt:
         click.echo("interrupted: the threads have ended and the plugins are closed", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
     if report.problems:
         raise click.exceptions.Exit(FAILED)
+
+
+for command in (keygen, sign, verify):
+    cli.add_command(command)

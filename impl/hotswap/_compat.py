@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 from hotswap._errors import HotswapError
-from hotswap._manifest import PluginManifest
+from hotswap._manifest import Capabilities, PluginManifest, ResourceLimits
 from hotswap._signature import Signature
 
 _OURS = {
@@ -30,6 +31,17 @@ class ModuleFacts:
     """SHA-256 of its bytes, in hexadecimal."""
     functions: Mapping[str, Signature]
     """Its exported functions."""
+
+
+class Permissions(TypedDict, total=False):
+    """What the one who upgrades may allow, each by name; nothing is allowed unless asked for."""
+
+    allow_downgrade: bool
+    """An older version."""
+    allow_rebuild: bool
+    """The same version with other bytes."""
+    allow_escalation: bool
+    """More capabilities or larger limits than the version that serves has."""
 
 
 def module_problems(manifest: PluginManifest, facts: ModuleFacts) -> list[str]:
@@ -60,6 +72,7 @@ def upgrade_problems(
     *,
     allow_downgrade: bool,
     allow_rebuild: bool,
+    allow_escalation: bool,
 ) -> list[str]:
     """Why `new` may not follow `old`. Each of the two must be without `module_problems`.
 
@@ -94,7 +107,43 @@ def upgrade_problems(
             f"version: expected the bytes of {was.version} (SHA-256 {old_facts.digest}), found others "
             f"({new_facts.digest}); raise the version, or allow the rebuild with allow_rebuild=True"
         )
+    if not allow_escalation:
+        problems += escalations(old_manifest, new_manifest)
     return problems
+
+
+def escalations(old: PluginManifest, new: PluginManifest) -> list[str]:
+    """What `new` asks for and `old` has not: more of a capability, a larger limit. One problem for each key.
+
+    Every key counts, also those that cost only the host's memory: a larger plugin is a decision of the host's.
+    """
+    version, remedy = old.plugin.version, "ask for less, or grant it with allow_escalation=True"
+    problems = []
+    for key in Capabilities.__struct_fields__:
+        before, after = getattr(old.capabilities, key), getattr(new.capabilities, key)
+        if isinstance(after, bool):
+            if after and not before:
+                problems.append(f"[capabilities] {key}: expected false, as in version {version}, found true; {remedy}")
+        elif more := [repr(name) for name in after if name not in before]:
+            had = ", ".join(map(repr, before)) or "nothing"
+            problems.append(
+                f"[capabilities] {key}: expected no more than {had}, as in version {version}, "
+                f"found also {', '.join(more)}; {remedy}"
+            )
+    for key in ResourceLimits.__struct_fields__:
+        before, after = getattr(old.resources, key), getattr(new.resources, key)
+        if _larger(key, before, after):
+            found = "0, which is unmetered" if after == 0 else f"{after}"
+            problems.append(
+                f"[resources] {key}: expected at most {before}, as in version {version}, found {found}; {remedy}"
+            )
+    return problems
+
+
+def _larger(limit: str, before: int, after: int) -> bool:
+    if limit == "fuel_limit":  # 0 is unmetered, the most there is
+        return before != 0 and (after == 0 or after > before)
+    return after > before
 
 
 def require(problems: Sequence[str], error: type[HotswapError], headline: str) -> None:

@@ -31,6 +31,10 @@ class UnsupportedModule(ModuleRejected):
     """A component, or a module that needs a proposal of WebAssembly which is switched off here."""
 
 
+class DigestMismatch(ModuleRejected):
+    """The module is not the one whose SHA-256 its manifest pins."""
+
+
 class LimitExceeded(ModuleRejected):
     """The module is larger, or has more of something, than its manifest's `[resources]` or hotswap allows."""
 
@@ -44,7 +48,34 @@ class ProbeFailed(ModuleRejected):
 
 
 class IncompatibleUpgrade(HotswapError):
-    """The candidate may not follow the version that serves: another name, a lost export, an older version."""
+    """The candidate may not follow the version that serves: another name, a lost export, older, larger limits."""
+
+
+# Whom to believe ------------------------------------------------------------------------------------------
+
+
+class SignatureError(HotswapError):
+    """A plugin is not shown to come from somebody who is trusted. Its kinds say why."""
+
+
+class MissingSignature(SignatureError):
+    """There is no signature where one is demanded."""
+
+
+class DamagedSignature(SignatureError):
+    """A signature file is cut short, altered, or of a form that this version does not know."""
+
+
+class UnknownKey(SignatureError):
+    """The key that signed is not in the trust store."""
+
+
+class BadSignature(SignatureError):
+    """The signature is not genuine, or the module or the manifest is not the one that was signed."""
+
+
+class KeyRejected(SignatureError):
+    """A key file or a trust store cannot be read, is damaged, or could be read or changed by others."""
 
 
 # What an operator of an upgrade meets ---------------------------------------------------------------------

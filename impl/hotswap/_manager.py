@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
+from hotswap._compat import Permissions
 from hotswap._errors import AlreadyRegistered, PluginClosed, PluginNotFound
 from hotswap._plugin import REAL_PORTS, HotReloadablePlugin, Manifest, Wasm
 from hotswap._ports import Ports
@@ -69,9 +70,9 @@ class HotReloadManager:
             raise PluginNotFound(f"no plugin {name!r} is registered; there are: {there}")
         return plugin
 
-    def upgrade(self, name: str, wasm: Wasm, manifest: Manifest, **options: bool) -> None:
-        """Upgrade the plugin of that name; `options` are those of `HotReloadablePlugin.upgrade`."""
-        self[name].upgrade(wasm, manifest, **options)
+    def upgrade(self, name: str, wasm: Wasm, manifest: Manifest, **allow: Unpack[Permissions]) -> None:
+        """Upgrade the plugin of that name; the options are those of `HotReloadablePlugin.upgrade`."""
+        self[name].upgrade(wasm, manifest, **allow)
 
     def unregister(self, name: str) -> None:
         """Close the plugin and free its name; returns when none of its calls runs. Raises as `close` does."""

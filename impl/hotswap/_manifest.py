@@ -91,7 +91,10 @@ class PluginManifest(Table, frozen=True, kw_only=True):
 
     def to_toml(self) -> str:
         """Write it as TOML that reads back equal; with its defaults, so that it outlives a change of them."""
-        return tomli_w.dumps(msgspec.to_builtins(self, enc_hook=dict))
+        document = msgspec.to_builtins(self, enc_hook=dict)
+        if self.plugin.module_sha256 is None:  # TOML has no word for it
+            del document["plugin"]["module_sha256"]
+        return tomli_w.dumps(document)
 
     def functions_named(self) -> frozenset[str]:
         """Every function that the exports or the hooks name; a hook names none that the exports do not."""
@@ -120,6 +123,11 @@ class ManifestBuilder:
         """Set the texts that are given."""
         texts = {"description": description, "author": author, "license": license}
         self._plugin.update({key: text for key, text in texts.items() if text is not None})
+        return self
+
+    def pin(self, module_sha256: str) -> Self:
+        """Accept the module of this SHA-256 only, in 64 lowercase hexadecimal digits."""
+        self._plugin["module_sha256"] = module_sha256
         return self
 
     def export(self, name: str, signature: str | None = None) -> Self:

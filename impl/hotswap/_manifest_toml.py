@@ -29,6 +29,7 @@ _FLOAT_MAX = 1.7976931348623157e308
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,128}\Z")]
 Names = tuple[Annotated[str, msgspec.Meta(min_length=1)], ...]  # each given once
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]  # as sha256sum prints it
 Integer = Annotated[int, msgspec.Meta(ge=-_INT_MAX - 1, le=_INT_MAX)]  # what every TOML reader can hold
 Finite = Annotated[float, msgspec.Meta(ge=-_FLOAT_MAX, le=_FLOAT_MAX)]  # a NaN equals no copy of itself
 Scalar = str | bool | Integer | Finite
@@ -132,7 +133,10 @@ class FrozenTexts(Mapping[str, str]):
 
 
 class PluginMetadata(Table, frozen=True, kw_only=True):
-    """`[plugin]`: who it is. `version` is a semantic version, prerelease and build included."""
+    """`[plugin]`: who it is. `version` is a semantic version, prerelease and build included.
+
+    With `module_sha256` the manifest is for the module of that digest and no other.
+    """
 
     place: ClassVar[str] = "[plugin] {}"
 
@@ -141,6 +145,7 @@ class PluginMetadata(Table, frozen=True, kw_only=True):
     description: str = ""
     author: str = ""
     license: str = ""
+    module_sha256: Sha256 | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

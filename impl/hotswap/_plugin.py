@@ -8,8 +8,9 @@ import traceback
 import warnings
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Self
+from typing import Self, Unpack
 
+from hotswap._compat import Permissions
 from hotswap._errors import BadArgument, Overloaded, Reentrant
 from hotswap._manifest import PluginManifest, load_manifest
 from hotswap._ports import Data, Instance, Number, Ports, Value
@@ -153,18 +154,16 @@ class HotReloadablePlugin:
 
     # -- an upgrade ---------------------------------------------------------------------------------------------
 
-    def prepare_upgrade(
-        self, wasm: Wasm, manifest: Manifest, *, allow_downgrade: bool = False, allow_rebuild: bool = False
-    ) -> None:
+    def prepare_upgrade(self, wasm: Wasm, manifest: Manifest, **allow: Unpack[Permissions]) -> None:
         """Compile, check, instantiate, initialise and probe a candidate, while the old version serves.
 
-        An older version needs `allow_downgrade`, the same version with other bytes `allow_rebuild`. Raises
-        `ManifestError`, `ModuleRejected`, `IncompatibleUpgrade`, `Overloaded`, `Busy`, `Reentrant`,
-        `UpgradeCancelled`, `PluginClosed`; after any of them the plugin is as it was (S4).
+        An older version needs `allow_downgrade=True`, the same version with other bytes `allow_rebuild=True`, one that
+        asks for more capabilities or larger limits `allow_escalation=True`. Raises `ManifestError`, `ModuleRejected`,
+        `IncompatibleUpgrade`, `Overloaded`, `Busy`, `Reentrant`, `UpgradeCancelled`, `PluginClosed`; after any of
+        them the plugin is as it was (S4).
         """
         self._refuse_reentrant("prepare_upgrade")
-        manifest = load_manifest(manifest)
-        self._upgrades.prepare(Attempt(), wasm, manifest, allow_downgrade=allow_downgrade, allow_rebuild=allow_rebuild)
+        self._upgrades.prepare(Attempt(), wasm, load_manifest(manifest), **allow)
 
     def execute_upgrade(self) -> None:
         """Cut over to the prepared candidate; returns when the old version is reclaimed (DETACH excepted).
@@ -175,16 +174,15 @@ class HotReloadablePlugin:
         self._refuse_reentrant("execute_upgrade")
         self._upgrades.execute(self._policy())
 
-    def upgrade(
-        self, wasm: Wasm, manifest: Manifest, *, allow_downgrade: bool = False, allow_rebuild: bool = False
-    ) -> None:
-        """Prepare and execute this candidate and no other. Raises what the two raise; a failure leaves nothing."""
+    def upgrade(self, wasm: Wasm, manifest: Manifest, **allow: Unpack[Permissions]) -> None:
+        """Prepare and execute this candidate and no other; the options are those of `prepare_upgrade`.
+
+        Raises what the two raise; a failure leaves nothing.
+        """
         self._refuse_reentrant("upgrade")
         manifest, prepared = load_manifest(manifest), Attempt()
         try:
-            self._upgrades.prepare(
-                prepared, wasm, manifest, allow_downgrade=allow_downgrade, allow_rebuild=allow_rebuild
-            )
+            self._upgrades.prepare(prepared, wasm, manifest, **allow)
             self._upgrades.execute(self._policy(), prepared)
         except BaseException as error:
             try:

@@ -68,7 +68,14 @@ class Upgrades:
     # -- prepare ------------------------------------------------------------------------------------------------
 
     def prepare(
-        self, attempt: Attempt, wasm: object, manifest: PluginManifest, *, allow_downgrade: bool, allow_rebuild: bool
+        self,
+        attempt: Attempt,
+        wasm: object,
+        manifest: PluginManifest,
+        *,
+        allow_downgrade: bool = False,
+        allow_rebuild: bool = False,
+        allow_escalation: bool = False,
     ) -> None:
         """Compile, check, instantiate, initialise and probe, while the old version serves."""
         protocol, made = self._protocol, list[Instance]()
@@ -83,6 +90,7 @@ class Upgrades:
                 (manifest, code.facts),
                 allow_downgrade=allow_downgrade,
                 allow_rebuild=allow_rebuild,
+                allow_escalation=allow_escalation,
             )
             require(problems, IncompatibleUpgrade, f"plugin {protocol.name!r}: the upgrade was refused")
             fill(code, manifest, made, partial(protocol.confirm, attempt))

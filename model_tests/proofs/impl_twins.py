@@ -130,6 +130,29 @@ COMPAT = {
             _compat, "upgrade_problems", "old_manifest.functions_named()", "new_manifest.functions_named()"
         ),
     },
+    "a_limit_grows": {
+        "takes no fuel for no fuel": Twin(_compat, "_larger", 'limit == "fuel_limit"', "False"),
+        "takes no fuel for no limit on anything": Twin(_compat, "_larger", 'limit == "fuel_limit"', "True"),
+        "lets what was unmetered be metered no more": Twin(_compat, "_larger", "before != 0 and ", ""),
+        "refuses as much as before": Twin(_compat, "_larger", "return after > before", "return after >= before"),
+        "takes another permission for the grant": Twin(
+            _compat, "upgrade_problems", "not allow_escalation", "not allow_downgrade"
+        ),
+        "overlooks the last limit": Twin(
+            _compat, "escalations", "ResourceLimits.__struct_fields__", "ResourceLimits.__struct_fields__[:-1]"
+        ),
+    },
+    "a_capability_grows": {
+        "counts tables only": Twin(_compat, "escalations", "if name not in before", "if len(after) > len(before)"),
+        "holds on to what goes": Twin(
+            _compat, "escalations", "for name in after if name not in before", "for name in before if name not in after"
+        ),
+        "grants it without being asked": Twin(_compat, "upgrade_problems", "if not allow_escalation:", "if False:"),
+    },
+    "a_search_is_asked_for": {
+        "refuses what is given up": Twin(_compat, "escalations", "after and not before", "before and not after"),
+        "asks again for what is granted": Twin(_compat, "escalations", "after and not before", "after"),
+    },
     "promises": {
         "needs no export": Twin(_compat, "module_problems", "manifest.functions_named() - exported.keys()", "()"),
         "takes any signature": Twin(_compat, "module_problems", "exported[name] != signature", "False"),

@@ -18,6 +18,7 @@ from mutation.catalogue import (
     reclaim,
     rollback,
     runtime,
+    signing,
     specification,
     upgrades,
 )
@@ -44,6 +45,7 @@ TOPICS: Final[dict[str, tuple[Mutant, ...]]] = {
     "Modules": modules.MODULES,
     "Compiled code": modules.CACHE,
     "Runtime": runtime.RUNTIME,
+    "Signatures": signing.SIGNATURES,
     "The specification": specification.SPECIFICATION,
 }
 MUTANTS: Final[dict[str, Mutant]] = {one.id: one for mutants in TOPICS.values() for one in mutants}

@@ -95,6 +95,19 @@ COMPATIBILITY: Final = (
         tries="compat",
     ),
     mutant(
+        "escalation-passes",
+        "An upgrade may ask for more than the version that serves has, and nobody is asked",
+        swap(COMPAT, "    if not allow_escalation:\n", "    if allow_escalation is None:\n"),
+        tries="compat",
+        seed=6,
+    ),
+    mutant(
+        "no-fuel-limit-is-the-smallest",
+        "An upgrade from metered to unmetered asks for less",
+        swap(COMPAT, 'if limit == "fuel_limit":', 'if limit == "fuel":'),
+        tries="compat",
+    ),
+    mutant(
         "one-problem-at-a-time",
         "Of several problems the first one is told",
         swap(COMPAT, r'"\n  - ".join([f"{headline}:", *problems])', r'"\n  - ".join([f"{headline}:", *problems[:1]])'),
