@@ -121,7 +121,7 @@ MANIFESTS: Final = (
         diff(
             MANIFEST_TOML,
             """
-                 for field in fields(self):
+                 for field in fields_of(type(self)):
         -            value = self.checked(field.name, getattr(self, field.name), field.type)
         +            try:
         +                value = self.checked(field.name, getattr(self, field.name), field.type)
@@ -152,7 +152,7 @@ MANIFESTS: Final = (
         -        for key in table:
         -            cls.require_known(key)
         +        table = {key: value for key, value in table.items() if key in cls.__struct_fields__}
-                 for field in fields(cls):
+                 for field in fields_of(cls):
             """,
         ),
         tries="manifest toml",
