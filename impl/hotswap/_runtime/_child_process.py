@@ -138,6 +138,7 @@ class _Talk:
                         return self._ended(False)
                     if not key.data():
                         selector.unregister(key.fileobj)
+                        key.fileobj.close()  # type: ignore[union-attr]
                         open_ -= {key.fileobj}
                 if self._answer.ready and not told:
                     told = True
