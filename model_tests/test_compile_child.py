@@ -67,8 +67,8 @@ def files() -> set[str]:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    """No process, no zombie, no open file; and what this file sets is unset."""
-    gc.collect()
+    """No process, no zombie, no open file; what this file sets is unset, and what other tests compiled is not there."""
+    _compiled._modules.clear()
     before = children(), files()
     yield
     hotswap.use_compiler(None)
@@ -307,9 +307,25 @@ class Seen(Exception):
     """What ends a compilation once the child has been looked at."""
 
 
-def test_the_child_has_its_limits_and_nothing_of_ours_before_it_reads_the_module(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_child_has_its_limits_before_it_is_given_the_module() -> None:
+    """Told of them here is the child itself, which says that it is ready and waits."""
+    (head, _) = _child_process.request(b"", settings(False), 7, 512)
+    command = [sys.executable, *_child_process.OPTIONS, str(_child_process.SCRIPT)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(head[: -LENGTH.size])
+        assert child.stdout.read(FRAME.size) == FRAME.pack(READY, 0)
+        limits = Path(f"/proc/{child.pid}/limits").read_text().splitlines()
+    found = {line[:26].strip(): line[26:].split()[:2] for line in limits}
+    assert found["Max cpu time"] == ["7", "8"]
+    assert found["Max address space"] == [str(512 << 20)] * 2
+    assert found["Max core file size"] == found["Max file size"] == ["0", "0"]
+    assert found["Max open files"] == ["16", "16"]
+    assert child.returncode == 1, "it was given nothing"
+
+
+def test_the_child_has_nothing_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "of the service")
     shared = os.open("/dev/null", os.O_RDONLY)
     os.set_inheritable(shared, True)
@@ -319,26 +335,20 @@ def test_the_child_has_its_limits_and_nothing_of_ours_before_it_reads_the_module
         if progress.phase == "compiling":
             (child,) = children() - before
             path = Path(f"/proc/{child}")
-            for line in (path / "limits").read_text().splitlines():
-                found[line[:26].strip()] = line[26:].split()[:2]
             found["environment"] = (path / "environ").read_bytes().decode().split("\0")
-            found["session"] = [str(os.getsid(child) == child)]
-            found["files"] = [file.name for file in (path / "fd").iterdir()]
+            found["leads its session"] = [str(os.getsid(child) == child)]
+            found["files"] = sorted(file.name for file in (path / "fd").iterdir())
             raise Seen
 
-    use(on_progress=look, cpu_s=7, address_space_mb=512)
+    use(on_progress=look)
     try:
         with pytest.raises(Seen):
             load(BOMB)
     finally:
         os.close(shared)
-    assert found["Max cpu time"] == ["7", "8"]
-    assert found["Max address space"] == [str(512 << 20)] * 2
-    assert found["Max core file size"] == found["Max file size"] == ["0", "0"]
-    assert found["Max open files"] == ["16", "16"]
     assert not [one for one in found["environment"] if one.startswith(("SECRET", "PATH", "HOME"))]
-    assert found["session"] == ["True"]
-    assert sorted(found["files"]) == ["0", "1", "2"]
+    assert found["leads its session"] == ["True"]
+    assert found["files"] == ["0", "1", "2"]
 
 
 # Progress --------------------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from hotswap._runtime._child_process import Ended
 
 SWITCH = "HOTSWAP_COMPILE"
-_NO_MEMORY = ("memory allocation of", "MemoryError", "failed to map segment")
-"""What wasmtime says, what Python does, and what the loader of libraries does, when there is none."""
+_NO_MEMORY = ("memory allocation of", "MemoryError")
+"""What wasmtime says, and what Python does, when there is none."""
 _RAISE = "{} of hotswap.ChildCompiler, if you know the module"
 
 

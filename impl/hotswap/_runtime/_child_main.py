@@ -36,7 +36,6 @@ def main() -> None:
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_CPU, head["cpu_s"], grace=1)
-    _limit(resource.RLIMIT_AS, head["address_space_mb"] << 20)
     os.nice(NICE)
     sys.path += head["path"]
     import wasmtime
@@ -45,6 +44,7 @@ def main() -> None:
     for setting, value in head["settings"].items():
         setattr(config, setting, value)
     engine = wasmtime.Engine(config)
+    _limit(resource.RLIMIT_AS, head["address_space_mb"] << 20)
     _limit(resource.RLIMIT_NOFILE, FILES_MAX)
     _limit(resource.RLIMIT_FSIZE, 0)
     _answer(answers, READY, b"")
