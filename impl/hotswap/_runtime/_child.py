@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Literal
@@ -180,13 +181,18 @@ class Job:
             return  # and it will see that before it does anything
         self._called.put(False)
         while not self._over:
-            if self._until is not None:
-                self._until.close()
+            self._hang_up()
             try:
                 self._news.get(timeout=REAP_S)
             except Empty:
                 return
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Shut down too, since a process that was forked meanwhile has the same socket."""
         if self._until is not None:
+            with suppress(OSError):
+                self._until.shutdown(socket.SHUT_RDWR)
             self._until.close()
 
     # -- on its own thread -----------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import struct
 import sys
@@ -30,6 +29,8 @@ NICE: Final = 5
 
 
 def main() -> None:
+    import resource  # here, for the parent imports this file too, and may be on a system that has no such thing
+
     source, answers = sys.stdin.buffer, sys.stdout.buffer
     head = json.loads(_read(source))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -61,6 +62,8 @@ def main() -> None:
 
 def _limit(what: int, most: int, grace: int = 0) -> None:
     """Never above what this process may have anyway."""
+    import resource
+
     ceiling = resource.getrlimit(what)[1]
     if ceiling == resource.RLIM_INFINITY or most + grace < ceiling:
         ceiling = most + grace

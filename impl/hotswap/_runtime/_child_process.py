@@ -7,7 +7,6 @@ by hand or because the caller is no more, the child is killed. So no lock is sha
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import selectors
@@ -185,5 +184,7 @@ class _Talk:
 
 def _prepare(pipe: IO[bytes]) -> None:
     os.set_blocking(pipe.fileno(), False)
-    with suppress(OSError, AttributeError):
+    with suppress(ImportError, OSError, AttributeError):
+        import fcntl
+
         fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)

@@ -147,8 +147,7 @@ CACHE: Final = (
             CHILD,
             """
                      while not self._over:
-            -            if self._until is not None:
-            -                self._until.close()
+            -            self._hang_up()
                          try:
                              self._news.get(timeout=REAP_S)
             """,
