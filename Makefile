@@ -29,7 +29,7 @@ verify: test ## make test, again with the public call path, then the deeper runs
 	SCHED_PROGRESS=60 $(BIN)/pytest -m slow -v -n auto --dist worksteal
 
 soak: $(STAMP)-dev ## Ten million calls during ten thousand upgrades; ARGS="--calls N --upgrades N --callers N"
-	@PYTHONPATH=model_tests $(BIN)/python model_tests/soak.py $(ARGS)
+	@HOTSWAP_COMPILE=inprocess PYTHONPATH=model_tests $(BIN)/python model_tests/soak.py $(ARGS)
 
 mutants: $(STAMP)-dev ## Put each mutant into a copy and print what finds it; ARGS="--only ID", --json, --write ...
 	@PYTHONPATH=model_tests $(BIN)/python -m mutation $(ARGS)

@@ -24,6 +24,10 @@ HERE: Final = Path(__file__).resolve().parent
 SIZE: Final = os.environ.get("BENCH", "usual")
 """How long to run: `usual`, or `short`, which tells whether everything works, and no figures."""
 
+os.environ.setdefault("HOTSWAP_COMPILE", "inprocess")
+"""Modules are compiled where they are needed, here and in the processes that are started: what takes its time is to be
+what a bench is about. `test_bench_compile.py` asks for the child where it wants it."""
+
 Block = Callable[[int], float]
 """Makes so many calls, and says how many seconds they took."""
 

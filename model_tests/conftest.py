@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from hotswap._runtime._capi_check import CHOICE, SWITCH
+from hotswap._runtime._child_errors import SWITCH as SWITCH_OF_COMPILING
 from hotswap._runtime._linkage import PublicLinkage
 from hotswap._runtime._prepared import PreparedLinkage
 from worlds import FakeWorld, WasmWorld, World
@@ -19,8 +20,10 @@ settings.load_profile("no time is asserted")
 def pytest_configure(config: pytest.Config) -> None:
     """Ctrl-C is delivered, though a shell's background job begins with SIGINT ignored, as does all that it starts.
 
-    And long searches may say how far they are, though what tests print is kept.
+    Modules are compiled where they are needed, in this process and those that tests start: there are tens of thousands
+    of them. And long searches may say how far they are, though what tests print is kept.
     """
+    os.environ[SWITCH_OF_COMPILING] = "inprocess"
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.environ.get("SCHED_PROGRESS"):

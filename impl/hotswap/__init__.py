@@ -42,7 +42,7 @@ from hotswap._errors import (
 from hotswap._manager import HotReloadManager
 from hotswap._manifest import ManifestBuilder, PluginManifest
 from hotswap._plugin import HotReloadablePlugin
-from hotswap._runtime import use_compile_cache
+from hotswap._runtime import ChildCompiler, CompileProgress, InProcess, use_compile_cache, use_compiler
 from hotswap._state import Cutover, HotReloadState, HotReloadStats, OnDrainTimeout
 
 __all__ = [
@@ -55,7 +55,9 @@ __all__ = [
     "CallError",
     "CallInterrupted",
     "CallTrapped",
+    "ChildCompiler",
     "CompileCache",
+    "CompileProgress",
     "Cutover",
     "DamagedSignature",
     "DeadlineExceeded",
@@ -68,6 +70,7 @@ __all__ = [
     "HotReloadStats",
     "HotReloadablePlugin",
     "HotswapError",
+    "InProcess",
     "IncompatibleUpgrade",
     "InitFailed",
     "KeyRejected",
@@ -94,4 +97,5 @@ __all__ = [
     "UpgradeCancelled",
     "WrongState",
     "use_compile_cache",
+    "use_compiler",
 ]

@@ -57,7 +57,12 @@ def compile_module(admitted: Admitted, engine: wasmtime.Engine) -> wasmtime.Modu
     try:
         return wasmtime.Module(engine, admitted.wasm)
     except wasmtime.WasmtimeError as error:
-        what = f"{admitted.origin}: the module does not compile: {error}"
-        if "not enabled" in str(error):
-            raise UnsupportedModule(f"{what}\nThe proposal is switched off in hotswap, {HINT}") from error
-        raise ModuleRejected(what) from error
+        raise does_not_compile(admitted.origin, str(error)) from error
+
+
+def does_not_compile(origin: str, why: str) -> ModuleRejected:
+    """What wasmtime's refusal means."""
+    what = f"{origin}: the module does not compile: {why}"
+    if "not enabled" in why:
+        return UnsupportedModule(f"{what}\nThe proposal is switched off in hotswap, {HINT}")
+    return ModuleRejected(what)

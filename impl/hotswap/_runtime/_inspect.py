@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hotswap._manifest import ResourceLimits
-from hotswap._runtime._admit import admit, compile_module
+from hotswap._runtime._admit import admit
 from hotswap._runtime._code import INIT, PROBE
-from hotswap._runtime._engine import engine
+from hotswap._runtime._compiled import compiled
 from hotswap._runtime._instance import ALLOC, FREE, MEMORY
 from hotswap._runtime._source import read_wasm
 from hotswap._signature import Signature
@@ -58,7 +58,7 @@ def inspect_module(wasm: object) -> ModuleReport:
     process over some types.
     """
     admitted = admit(read_wasm(wasm, LARGEST.max_module_kb), LARGEST)
-    compile_module(admitted, engine(metered=False))
+    compiled(admitted, metered=False)
     code, shape = admitted.wasm, admitted.shape
     memory = {item.name: item.type for item in shape.exports}.get(MEMORY)
     return ModuleReport(

@@ -5,6 +5,8 @@ from typing import Final
 from mutation._mutant import diff, mutant, swap
 from mutation.catalogue._files import (
     CACHE_FILE,
+    CHILD,
+    CHILD_MAIN,
     CODE,
     COMPILED,
     WASM_CONTENTS,
@@ -104,5 +106,65 @@ CACHE: Final = (
         "A metered plugin gets the module of an unmetered one with the same bytes",
         swap(COMPILED, "key = metered, admitted.digest", "key = False, admitted.digest"),
         tries="runtime load: each_engine",
+    ),
+    mutant(
+        "who-serves-compiles-too",
+        "A module is compiled in the process that serves, though nobody has told it to",
+        swap(COMPILED, "else _by_default)", "else InProcess())"),
+        tries="compile child: unless_told",
+    ),
+    mutant(
+        "a-child-has-all-the-time",
+        "The child that compiles is not limited in its CPU time",
+        diff(
+            CHILD_MAIN,
+            """
+            -    _limit(resource.RLIMIT_CPU, head["cpu_s"], grace=1)
+            """,
+        ),
+        tries="compile child: before_it_is_given",
+    ),
+    mutant(
+        "limits-come-after-the-module",
+        "The child that compiles says that it is ready before it has limited its memory",
+        diff(
+            CHILD_MAIN,
+            """
+            -    _limit(resource.RLIMIT_AS, head["address_space_mb"] << 20)
+                 _limit(resource.RLIMIT_NOFILE, FILES_MAX)
+                 _limit(resource.RLIMIT_FSIZE, 0)
+                 _answer(answers, READY, b"")
+                 wasm = _read(source)
+            +    _limit(resource.RLIMIT_AS, head["address_space_mb"] << 20)
+            """,
+        ),
+        tries="compile child: before_it_is_given",
+    ),
+    mutant(
+        "who-gives-up-leaves-the-child",
+        "Whoever is struck by Ctrl-C while a child compiles goes on, and the child too",
+        diff(
+            CHILD,
+            """
+                     while not self._over:
+            -            self._hang_up()
+                         try:
+                             self._news.get(timeout=REAP_S)
+            """,
+        ),
+        tries="compile child: ctrl_c",
+    ),
+    mutant(
+        "a-turn-is-lost-with-its-child",
+        "A child that fails does not give its turn to the next",
+        diff(
+            CHILD,
+            """
+            -        finally:
+            +        else:
+                         turns.leave()
+            """,
+        ),
+        tries="compile child: ctrl_c | compile child: turn",
     ),
 )
