@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import sys
 import threading
 from collections import Counter
@@ -179,6 +180,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--upgrades", type=int, default=10_000)
     parser.add_argument("--callers", type=int, default=2)
     asked = parser.parse_args(argv)
+    os.environ.setdefault("HOTSWAP_COMPILE", "inprocess")  # ten thousand modules of our own
     soak = Soak(asked.calls, asked.upgrades, asked.callers)
     begun = perf_counter()
     warm, ended = soak.run()
