@@ -218,8 +218,7 @@ class Job:
             mine, theirs = socket.socketpair()
             with mine:
                 self._until = theirs
-                if not self._given_up:
-                    self._compile(mine)
+                self._compile(mine)
         except OSError as error:
             raise cannot_start(self._admitted.origin, compiler.python or sys.executable, str(error)) from error
         finally:
