@@ -62,7 +62,7 @@ class ChildCompiler:
         *,
         cpu_s: int = 20,
         address_space_mb: int = 1024,
-        wall_s: float = 60.0,
+        wall_s: float = 120.0,
         at_once: int = 2,
         queue_timeout: float = 60.0,
         on_progress: Callable[[CompileProgress], None] | None = None,
