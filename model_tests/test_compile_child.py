@@ -24,6 +24,7 @@ from hotswap._runtime._admit import Admitted, admit
 from hotswap._runtime._child_errors import SWITCH
 from hotswap._runtime._child_main import FRAME, LENGTH, MODULE, NO_MEMORY, READY, REFUSED
 from hotswap._runtime._engine import engine, settings
+from hotswap._runtime._inspect import inspect_module
 from hotswap._runtime._source import read_wasm
 from runtime_modules import ANSWER, BYTES, CALLS, load, resources, running, survive
 from test_docs import ROOT, blocks
@@ -188,12 +189,11 @@ def test_this_process_compiles_if_it_is_told_to(monkeypatch: pytest.MonkeyPatch,
     load(SMALL)
 
 
-def test_what_is_only_looked_at_is_compiled_in_the_child_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hotswap._runtime._inspect import inspect_module
-
-    use()
-    monkeypatch.setattr(_compiled, "compile_module", lambda *_: pytest.fail("this process compiled"))
+def test_what_is_only_looked_at_is_compiled_in_the_child_too() -> None:
+    told: list[str] = []
+    use(on_progress=lambda progress: told.append(progress.phase))
     assert list(inspect_module(SMALL).functions) == ["answer"]
+    assert "compiling" in told
 
 
 def test_the_example_of_the_readme_runs_with_a_child() -> None:
@@ -259,17 +259,29 @@ def test_a_death_is_told_as_what_it_is(what: str, tmp_path: Path) -> None:
     assert type(caught.value) is kind
 
 
+def test_whatever_fails_beside_a_child_it_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(_child_process, "_prepare", refuse)
+    use(python=script(tmp_path, "exec sleep 100"))
+    with pytest.raises(MemoryError):
+        load(SMALL)
+
+
 def test_a_child_that_closes_its_pipes_and_stays_is_killed(tmp_path: Path) -> None:
     use(python=script(tmp_path, "exec sleep 100 <&- >&- 2>&-"), wall_s=0.5)
     with pytest.raises(hotswap.Overloaded, match=r"within 0.5 s"):
         load(SMALL)
 
 
-def test_what_a_child_complains_of_is_not_kept_for_ever(tmp_path: Path) -> None:
-    use(python=script(tmp_path, "head -c 300000 /dev/zero | tr '\\0' x >&2; echo >&2"))
-    with pytest.raises(hotswap.Overloaded, match=r"saying 'x{500}'") as caught:
-        load(SMALL)
-    assert len(str(caught.value)) < 2_000
+def test_of_what_a_child_complains_the_end_is_kept(tmp_path: Path) -> None:
+    python = script(tmp_path, "head -c 300000 /dev/zero | tr '\\0' x >&2; echo the end >&2")
+    mine, theirs = socket.socketpair()
+    with mine, theirs:
+        ended = _child_process.run(python, [b"-"], mine, 60, 0, lambda: None)
+    assert ended.complaint.endswith("xxxthe end")
+    assert len(ended.complaint) < _child_process.COMPLAINT_BYTES_MAX
 
 
 def test_a_module_that_does_not_compile_in_time_fails_the_upgrade_and_the_old_one_serves() -> None:
@@ -336,7 +348,8 @@ def test_the_child_has_nothing_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
             (child,) = children() - before
             path = Path(f"/proc/{child}")
             found["environment"] = (path / "environ").read_bytes().decode().split("\0")
-            found["leads its session"] = [str(os.getsid(child) == child)]
+            found["its group"] = [str(os.getpgid(child) - child)]
+            found["its session"] = [str(os.getsid(child) - os.getsid(0))]
             found["files"] = sorted(file.name for file in (path / "fd").iterdir())
             raise Seen
 
@@ -347,7 +360,8 @@ def test_the_child_has_nothing_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         os.close(shared)
     assert not [one for one in found["environment"] if one.startswith(("SECRET", "PATH", "HOME"))]
-    assert found["leads its session"] == ["True"]
+    assert found["its group"] == ["0"], "else Ctrl-C at the terminal ends it"
+    assert found["its session"] == ["0"], "else it takes as much of the processors as all calls together"
     assert found["files"] == ["0", "1", "2"]
 
 
@@ -527,6 +541,15 @@ def compiled(compiler: ChildCompiler, admitted: Admitted) -> None:
         compiler.compile(admitted, settings(False))
     except Seen:
         pass
+
+
+def test_who_gives_up_before_it_has_begun_starts_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that was started comes late."""
+    monkeypatch.setattr(_child, "run", lambda *_: pytest.fail("a child was started"))
+    job = _child.Job(ChildCompiler(), admit(read_wasm(SMALL, 4_096), resources().resources), settings(False))
+    job.close()
+    job._run()
+    assert (job._over, job._error) == (True, None)
 
 
 def waited_and_interrupted() -> str:

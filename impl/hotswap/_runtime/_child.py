@@ -62,7 +62,7 @@ class ChildCompiler:
         *,
         cpu_s: int = 20,
         address_space_mb: int = 1024,
-        wall_s: float = 60.0,
+        wall_s: float = 120.0,
         at_once: int = 2,
         queue_timeout: float = 60.0,
         on_progress: Callable[[CompileProgress], None] | None = None,
@@ -218,8 +218,7 @@ class Job:
             mine, theirs = socket.socketpair()
             with mine:
                 self._until = theirs
-                if not self._given_up:
-                    self._compile(mine)
+                self._compile(mine)
         except OSError as error:
             raise cannot_start(self._admitted.origin, compiler.python or sys.executable, str(error)) from error
         finally:

@@ -25,7 +25,7 @@ NO_MEMORY: Final = b"L"
 ANSWERS: Final = (MODULE, REFUSED, NO_MEMORY)
 FILES_MAX: Final = 16
 NICE: Final = 5
-"""Calls of the plugins that serve come first."""
+"""The calls of plugins that serve come first. It tells within a session only, which is why the child stays in ours."""
 
 
 def main() -> None:

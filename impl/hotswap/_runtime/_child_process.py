@@ -99,7 +99,7 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={name: os.environ[name] for name in NEEDED if name in os.environ},
-        start_new_session=True,
+        process_group=0,  # Ctrl-C at a terminal is not for it
     )
     with process:
         try:
