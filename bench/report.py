@@ -45,8 +45,9 @@ the interpreter's lock, which each call has to take again.
 LOAD = """Callers make their next call when the last has come back, and one core is left to the upgrade. So a stall is
 one slow call among many: look at the longest. *Lock and replace* is a lock around a bare instance, under which the new
 module is compiled; *extism* is a new Plugin, put in the place of the old one. The bytes are new each time, and no
-compiled code is kept: wasmtime's cache is off, extism's and hotswap's too. hotswap compiles on one core, and
-makes four instances; the others compile on all cores, as they do when nobody tells them otherwise, and make one.
+compiled code is kept: wasmtime's cache is off, extism's and hotswap's too. hotswap compiles in a child process, on one
+core, and makes four instances; the others compile on all cores, as they do when nobody tells them otherwise, and make
+one.
 """
 
 COST = """Nobody calls meanwhile. *Prepare* reads, compiles, checks and makes the instances while the old version

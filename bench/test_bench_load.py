@@ -17,7 +17,7 @@ from time import perf_counter
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from hotswap import Cutover
+from hotswap import ChildCompiler, Cutover, use_compiler
 from measuring import percentiles, record, sized_run
 from native import Missing
 from services import PHASES, Caller, Service, extism, lock_and_replace, ours
@@ -60,6 +60,8 @@ class Observed:
 @pytest.fixture(scope="module")
 def observed() -> Iterator[dict[str, Observed]]:
     with ExitStack() as exits:
+        exits.callback(use_compiler, None)
+        use_compiler(ChildCompiler())  # as it is unless one asks for something else
         services = {
             "lock and replace": lock_and_replace(KILOBYTES),
             "hotswap: OVERLAP": ours(Cutover.OVERLAP, KILOBYTES, exits),
