@@ -108,7 +108,7 @@ def check(plugin: HotReloadablePlugin, world: FakeWorld, where: str) -> None:
         served = Runner(plugin.call, "version").value()
         assert served == int(plugin.manifest.plugin.version[0]), where
         plugin.drain_timeout = 20
-        Runner(plugin.upgrade, world.module(9), manifest(9)).value()
+        Runner(lambda: plugin.upgrade(world.module(9), manifest(9), allow_escalation=True)).value()
         assert plugin.call("version") == 9, where
         eventually(lambda: world.runtime.created - world.runtime.closed == 2)  # S8, not only after close
         assert plugin.stats().waiting == len(plugin._protocol._parked) == 0, where

@@ -250,6 +250,11 @@ def test_a_storm_of_ctrl_c_does_not_kill_the_process() -> None:
     assert int(survive(interrupt_a_loop_from_outside, "3")) > 10
 
 
+def many_calls(instance: WasmInstance) -> None:
+    for _ in range(2_000):
+        instance.call("answer", ())
+
+
 def interrupt_short_calls_and_closes(seconds: str) -> int:
     """Wherever the signal strikes, an instance that was made is closed once, and nothing is freed twice."""
     interrupts, code = Interrupts(), load(f"(module (memory 16) {ANSWER})")
@@ -257,8 +262,7 @@ def interrupt_short_calls_and_closes(seconds: str) -> int:
     with storm(0.0005):
         while time.monotonic() < ends:
             instance = code.instantiate(probe=False)
-            for _ in range(20):
-                struck += interrupts.struck(lambda instance=instance: instance.call("answer", ()))  # type: ignore[misc]
+            struck += interrupts.struck(lambda instance=instance: many_calls(instance))  # type: ignore[misc]
             struck += interrupts.struck(instance.close)
             del instance
             gc.collect()
