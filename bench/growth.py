@@ -6,6 +6,7 @@ turn by the same process.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
 from hotswap import HotReloadablePlugin, HotReloadManager, ManifestBuilder, PluginManifest
@@ -46,6 +48,17 @@ def seconds(text: str, calls: int = 2_000, **names: object) -> list[float]:
     return [block(calls) / calls for _ in range(20)]
 
 
+def to_the_floor(text: str, calls: int, **names: object) -> tuple[list[float], float]:
+    """The same, and how many times a ctypes no-op that is: block by block, since a machine has slow minutes."""
+    absolute = ctypes.CDLL(None).labs
+    absolute.argtypes = None  # type: ignore[assignment]
+    blocks = statement(text, names), statement("absolute(one)", {"absolute": absolute, "one": ctypes.c_long(1)})
+    for block in blocks:
+        block(calls)
+    took = [tuple(block(calls) / calls for block in blocks) for _ in range(20)]
+    return [own for own, _ in took], median(own / floor for own, floor in took)
+
+
 def plugins(numbers: list[int]) -> Iterator[Facts]:
     """One instance each. The last is called again and again; and then a hundred in turn, spread over all."""
     wasm = binary(SMALL)
@@ -61,12 +74,15 @@ def plugins(numbers: list[int]) -> Iterator[Facts]:
                 took.append(perf_counter() - begun)
             facts: Facts = {"number": number, "register": quartiles(took), "empty": empty} | memory()
             facts["look_up"] = quartiles(seconds("get(name)", get=manager.get, name=names[-1]))
-            facts["call"] = seconds("call('add', 20, 22)", call=manager[names[-1]].call)
+            facts["call"], facts["call_to_floor"] = to_the_floor(
+                "call('add', 20, 22)", 2_000, call=manager[names[-1]].call
+            )
             if number >= ROUND:
                 spread = [manager[names[at * number // ROUND]] for at in range(ROUND)]
                 assert {each.call("add", 20, 22) for each in spread} == {42}
-                rounds = seconds("for each in spread: each.call('add', 20, 22)", 20, spread=spread)
+                rounds, to_floor = to_the_floor("for each in spread: each.call('add', 20, 22)", 20, spread=spread)
                 facts["round"] = quartiles([each / ROUND for each in rounds])
+                facts["round_to_floor"] = to_floor / ROUND
             yield facts
 
 
