@@ -220,7 +220,7 @@ class HeldCode:
             self.stopping = stop
             for actor in self.looping if stop else ():
                 self.hub.wake(actor)
-        self._code.interrupt(stop)
+        self._code.interrupt(stop or self.hub.given_up)  # an upgrade that is sent home may roll back, and let it go on
 
 
 class HeldInstance:
