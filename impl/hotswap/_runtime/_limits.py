@@ -42,11 +42,15 @@ class CallLimits:
         """The instance must not be used again. Ctrl-C may have come before the end of a call could be noted."""
         return self.spoiled or bool(self.trap) or self.deadline.reason is not None
 
-    def begin(self) -> None:
+    def make_stoppable(self) -> None:
         """A call begins. Raises `HotswapError`, or `RecursionError` if there is no room to stop it."""
         demand_headroom()
         if self.deadline.beat is not TICKER.beat:
             self.deadline.arm(self.store)
+
+    def begin(self) -> None:
+        """The same, with a load of fuel."""
+        self.make_stoppable()
         if self.fuel:
             self.store.set_fuel(self.fuel)
 

@@ -6,8 +6,8 @@ call, and reads the results from the same slots. Whatever is out of the ordinary
 argument for the converters of `_values.py`, which say what is wrong; an ended beat for `Deadline.arm`; an error or a
 trap for `CallLimits`, which types and frees it.
 
-A prepared call must not outlive its store. So only the instance's linkage holds them, which `WasmInstance.close`
-drops before the store goes.
+A prepared call must not outlive its store. So only the instance's entries and its linkage hold any, and
+`WasmInstance.close` drops both before the store goes.
 """
 
 from __future__ import annotations
@@ -132,9 +132,7 @@ class PreparedLinkage:
 
     def begin(self) -> None:
         limits = self._limits
-        demand_headroom()
-        if limits.deadline.beat is not TICKER.beat:
-            limits.deadline.arm(limits.store)
+        limits.make_stoppable()
         if limits.fuel and (error := self._set_fuel(*self._fuel)) is not None:
             limits.fail_prepared("begin", error)
 
