@@ -13,7 +13,8 @@ import wasmtime
 import hotswap
 import wasm_bytes as w
 from hotswap import LimitExceeded, MalformedModule, ModuleRejected
-from hotswap._runtime._inspect import LARGEST, inspect_module
+from hotswap._manifest import LARGEST
+from hotswap._runtime._inspect import inspect_module
 from hotswap._wasm import ModuleLimits, _fixed
 from runtime_modules import load
 from wasm_bytes import HEADER, ZERO

@@ -10,8 +10,8 @@ import pytest
 import wasmtime
 
 from hotswap import ModuleRejected
+from hotswap._manifest import LARGEST
 from hotswap._runtime._engine import engine
-from hotswap._runtime._inspect import LARGEST
 from hotswap._wasm import ModuleLimits, ModuleShape, read_module
 
 LIMITS: Final = ModuleLimits(max_module_kb=64, max_functions=50, memory_limit_mb=1)

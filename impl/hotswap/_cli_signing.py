@@ -9,6 +9,7 @@ import click
 
 from hotswap._cli_options import PATH, errors_shown, json_option, manifest_option, plugin_argument
 from hotswap._errors import SignatureError
+from hotswap._manifest import LARGEST
 
 _signature = click.option("--signature", type=PATH, help="The signature's file; default: PLUGIN with .sig added.")
 
@@ -52,12 +53,12 @@ def sign(plugin: Path, key_file: Path, manifest: Path | None, signature: Path | 
     """
     from hotswap.signing._files import replace_file
     from hotswap.signing._keys import SigningKey, is_encrypted, private_pem_of
-    from hotswap.signing._verify import LARGEST_MODULE_KB, PluginFiles
+    from hotswap.signing._verify import PluginFiles
     from hotswap.signing._verify import sign as signed
 
     files = PluginFiles.of(plugin, manifest, signature)
     with errors_shown(as_json):
-        toml, wasm = files.read_manifest(), files.read_module(LARGEST_MODULE_KB)
+        toml, wasm = files.read_manifest(), files.read_module(LARGEST.max_module_kb)
         pem = private_pem_of(key_file)
         phrase = click.prompt("Passphrase", hide_input=True, err=True).encode() if is_encrypted(pem) else None
         key = SigningKey.from_pem(pem, phrase, origin=f"key file {str(key_file)!r}")

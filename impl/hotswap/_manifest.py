@@ -17,6 +17,7 @@ import tomli_w
 
 from hotswap._errors import ManifestError
 from hotswap._manifest_toml import (
+    LARGEST,
     Capabilities,
     ConfigField,
     ConfigSchema,
@@ -30,6 +31,7 @@ from hotswap._manifest_toml import (
 )
 
 __all__ = [
+    "LARGEST",
     "Capabilities",
     "ConfigField",
     "ConfigSchema",

@@ -25,6 +25,7 @@ from hotswap._errors import ManifestError
 from hotswap._signature import Signature
 
 _INT_MAX = 2**63 - 1
+_MEMORY_MB_MAX, _MODULE_KB_MAX, _FUNCTIONS_MAX = 1024, 65_536, 200_000
 _FLOAT_MAX = 1.7976931348623157e308
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,128}\Z")]
@@ -181,12 +182,16 @@ class ResourceLimits(Table, frozen=True, kw_only=True):
 
     place: ClassVar[str] = "[resources] {}"
 
-    memory_limit_mb: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 16
+    memory_limit_mb: Annotated[int, msgspec.Meta(ge=1, le=_MEMORY_MB_MAX)] = 16
     fuel_limit: Annotated[int, msgspec.Meta(ge=0, le=_INT_MAX)] = 1_000_000
     timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 100
     max_instances: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 4
-    max_module_kb: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 4_096
-    max_functions: Annotated[int, msgspec.Meta(ge=1, le=200_000)] = 10_000
+    max_module_kb: Annotated[int, msgspec.Meta(ge=1, le=_MODULE_KB_MAX)] = 4_096
+    max_functions: Annotated[int, msgspec.Meta(ge=1, le=_FUNCTIONS_MAX)] = 10_000
+
+
+LARGEST = ResourceLimits(memory_limit_mb=_MEMORY_MB_MAX, max_module_kb=_MODULE_KB_MAX, max_functions=_FUNCTIONS_MAX)
+"""The most that a manifest can allow a module to have."""
 
 
 class Exports(Table, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hotswap._manifest import ResourceLimits
+from hotswap._manifest import LARGEST
 from hotswap._runtime._admit import admit
 from hotswap._runtime._code import INIT, PROBE
 from hotswap._runtime._compiled import compiled
@@ -17,9 +17,6 @@ from hotswap._runtime._instance import ALLOC, FREE, MEMORY
 from hotswap._runtime._source import read_wasm
 from hotswap._signature import Signature
 from hotswap._wasm import Export, Import, Pages
-
-LARGEST = ResourceLimits(memory_limit_mb=1024, max_module_kb=65_536, max_functions=200_000)
-"""The most that a manifest can allow a module to have."""
 
 OUR_EXPORTS = (INIT, PROBE, ALLOC, FREE)
 """The functions that hotswap calls by itself."""

@@ -22,10 +22,6 @@ from hotswap.signing._trust import TrustStore
 MANIFEST_BYTES_MAX = 1 << 20
 
 
-LARGEST_MODULE_KB = 65_536
-"""What a manifest can allow at most."""
-
-
 class SignedModule(bytes):
     """The bytes of a module, and what proves whose they are. What is cut out of it is plain bytes again."""
 
