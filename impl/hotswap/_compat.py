@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from hotswap._errors import HotswapError
+from hotswap._errors import DigestMismatch, HotswapError
 from hotswap._manifest import Capabilities, PluginManifest, ResourceLimits
 from hotswap._signature import Signature
 
@@ -150,3 +150,13 @@ def require(problems: Sequence[str], error: type[HotswapError], headline: str) -
     """Raise one `error` that lists all problems under the headline, one a line, if there are any."""
     if problems:
         raise error("\n  - ".join([f"{headline}:", *problems]))
+
+
+def refuse_other_bytes(origin: str, digest: str, manifest: PluginManifest) -> None:
+    """Raise `DigestMismatch` if the manifest pins a module, and it is not the one with this SHA-256."""
+    pinned = manifest.plugin.module_sha256
+    if pinned not in (None, digest):
+        raise DigestMismatch(
+            f"{origin}: expected the module with SHA-256 {pinned}, which [plugin] module_sha256 pins, found {digest}; "
+            "load the module that the manifest was written for, or pin this one"
+        )

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import wasmtime
 
-from hotswap._errors import DigestMismatch, ModuleRejected, UnsupportedModule
+from hotswap._errors import ModuleRejected, UnsupportedModule
 from hotswap._runtime._source import Source
 from hotswap._wasm import HINT, ModuleLimits, ModuleShape, read_module
 
 if TYPE_CHECKING:
-    from hotswap._manifest import PluginManifest, ResourceLimits
+    from hotswap._manifest import ResourceLimits
 
 
 class Admitted(NamedTuple):
@@ -30,16 +30,6 @@ def admit(source: Source, resources: ResourceLimits) -> Admitted:
     limits = ModuleLimits(resources.max_module_kb, resources.max_functions, resources.memory_limit_mb)
     shape = read_module(source.wasm, limits, source.origin)
     return Admitted(*source, shape, hashlib.sha256(source.wasm).hexdigest())
-
-
-def refuse_other_bytes(admitted: Admitted, manifest: PluginManifest) -> None:
-    """Raise `DigestMismatch` if the manifest pins a module, and it is not this one."""
-    pinned = manifest.plugin.module_sha256
-    if pinned is not None and pinned != admitted.digest:
-        raise DigestMismatch(
-            f"{admitted.origin}: expected the module with SHA-256 {pinned}, which [plugin] module_sha256 pins, "
-            f"found {admitted.digest}; load the module that the manifest was written for, or pin this one"
-        )
 
 
 def refuse_imports(shape: ModuleShape) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import wasmtime
 
-from hotswap._compat import ModuleFacts
+from hotswap._compat import ModuleFacts, refuse_other_bytes
 from hotswap._errors import CallTrapped, HotswapError, InitFailed, ModuleRejected, Overloaded, ProbeFailed
-from hotswap._runtime._admit import Admitted, admit, refuse_imports, refuse_other_bytes
+from hotswap._runtime._admit import Admitted, admit, refuse_imports
 from hotswap._runtime._compiled import compiled
 from hotswap._runtime._deadline import StopFlag
 from hotswap._runtime._engine import MIN_THREAD_STACK
@@ -86,6 +86,6 @@ class WasmRuntime:
             )
         limits = manifest.resources
         admitted = admit(read_wasm(wasm, limits.max_module_kb), limits)
-        refuse_other_bytes(admitted, manifest)
+        refuse_other_bytes(admitted.origin, admitted.digest, manifest)
         refuse_imports(admitted.shape)
         return WasmCode(admitted, manifest)

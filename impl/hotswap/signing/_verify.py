@@ -11,7 +11,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from hotswap._errors import BadSignature, DigestMismatch, ManifestError, MissingSignature, ModuleRejected
+from hotswap._compat import refuse_other_bytes
+from hotswap._errors import BadSignature, ManifestError, MissingSignature, ModuleRejected
 from hotswap._manifest import PluginManifest
 from hotswap._wasm import too_large
 from hotswap.signing._files import TooLarge, Unusable, read_file
@@ -54,7 +55,7 @@ class _Authentic(NamedTuple):
 
     def with_module(self, wasm: bytes, origin: str) -> Verified:
         _require_digest(origin, wasm, self.statement.module)
-        _require_pin(origin, self.manifest, self.statement.module)
+        refuse_other_bytes(origin, self.statement.module, self.manifest)
         return Verified(SignedModule(wasm, self.toml, self.signature, self.signer), self.manifest)
 
 
@@ -97,7 +98,7 @@ def sign(module: bytes, manifest: bytes, key: SigningKey) -> bytes:
             "what is signed is the binary, so turn WAT into one first (wat2wasm)"
         )
     statement = Statement(module=sha256(module), manifest=sha256(manifest), key=key.fingerprint)
-    _require_pin("the module given", parsed, statement.module)
+    refuse_other_bytes("the module given", statement.module, parsed)
     return written(statement, key.sign(statement.message()))
 
 
@@ -113,14 +114,6 @@ def _require_digest(origin: str, data: bytes, signed: str) -> None:
         raise BadSignature(
             f"{origin}: expected the bytes with SHA-256 {signed}, which were signed, found {found}; "
             "load the file that was signed, or have this one signed"
-        )
-
-
-def _require_pin(origin: str, manifest: PluginManifest, digest: str) -> None:
-    if manifest.plugin.module_sha256 not in (None, digest):
-        raise DigestMismatch(
-            f"{origin}: expected the module with SHA-256 {manifest.plugin.module_sha256}, which [plugin] "
-            f"module_sha256 pins, found {digest}; pin this one, or take the other"
         )
 
 

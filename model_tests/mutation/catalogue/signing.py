@@ -16,7 +16,7 @@ SIGNATURES: Final = (
     mutant(
         "a-pin-is-a-remark",
         "The digest that a manifest pins is read, and compared with nothing",
-        swap(CODE, "        refuse_other_bytes(admitted, manifest)\n", ""),
+        swap(CODE, "        refuse_other_bytes(admitted.origin, admitted.digest, manifest)\n", ""),
         tries="runtime load: pin",
     ),
     mutant(
