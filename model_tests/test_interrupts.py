@@ -34,11 +34,13 @@ class Strike:
 
     @contextmanager
     def armed(self) -> Iterator[None]:
+        gc.disable()  # what other tests left behind has finalizers too, and an exception in those goes nowhere
         sys.setprofile(self._event)
         try:
             yield
         finally:
             sys.setprofile(None)
+            gc.enable()
 
     def hits(self, work: Callable[[], object]) -> KeyboardInterrupt | None:
         """What struck the work. Whoever keeps that keeps its frames, but must not keep a lease."""
