@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from hotswap import PluginManifest
+from hotswap._host import NO_IMPORTS, Imports
 from hotswap._ports import Bag, Code, Instance, Number, Ports, Value
 from hotswap._runtime import WasmRuntime
 from hotswap._threads import THREADS, ThreadAtomic
@@ -199,9 +200,9 @@ class HeldRuntime:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
-    def load(self, wasm: object, manifest: PluginManifest) -> Code:
+    def load(self, wasm: object, manifest: PluginManifest, imports: Imports = NO_IMPORTS) -> Code:
         self._hub.pause("load")
-        code = HeldCode(self._hub, WasmRuntime().load(wasm, manifest))
+        code = HeldCode(self._hub, WasmRuntime().load(wasm, manifest, imports))
         self._hub.codes.append(code)
         return code
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import hotswap
 from hotswap import Cutover, HotReloadablePlugin, HotReloadManager, ManifestBuilder, OnDrainTimeout, PluginManifest
+from hotswap._host import NO_IMPORTS, Imports
 from hotswap._ports import Code, Instance, Number, Ports, Runtime, Value
 from hotswap._runtime import WasmRuntime
 from hotswap._threads import MONOTONIC, THREADS
@@ -70,8 +71,8 @@ class _StampedCode:
 class StampedRuntime:
     runtime: Runtime = field(default_factory=WasmRuntime)
 
-    def load(self, wasm: object, manifest: PluginManifest) -> Code:
-        return _StampedCode(self.runtime.load(wasm, manifest))
+    def load(self, wasm: object, manifest: PluginManifest, imports: Imports = NO_IMPORTS) -> Code:
+        return _StampedCode(self.runtime.load(wasm, manifest, imports))
 
 
 class History:

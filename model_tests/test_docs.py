@@ -15,7 +15,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "mo
 
 LAYERS = [
     "_errors _signature _state",
-    "_cache _manifest_toml _wasm",
+    "_cache _host _manifest_toml _wasm",
     "_manifest",
     "_compat",
     "_ports",

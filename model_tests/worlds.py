@@ -14,6 +14,7 @@ from typing import Any
 
 from hotswap import HotReloadablePlugin, ManifestBuilder, PluginManifest
 from hotswap._errors import MalformedModule, ModuleRejected
+from hotswap._host import NO_IMPORTS, Imports
 from hotswap._ports import Code, Instance, Number, Ports, Value
 from hotswap._runtime import CENSUS, WasmRuntime
 from hotswap._threads import MONOTONIC, THREADS
@@ -169,8 +170,8 @@ class _HeldRuntime:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
-    def load(self, wasm: object, manifest: PluginManifest) -> Code:
-        return _HeldCode(WasmRuntime().load(wasm, manifest), self._gate)
+    def load(self, wasm: object, manifest: PluginManifest, imports: Imports = NO_IMPORTS) -> Code:
+        return _HeldCode(WasmRuntime().load(wasm, manifest, imports), self._gate)
 
 
 class WasmWorld(World):

@@ -15,6 +15,7 @@ from hotswap._errors import (
     DeadlineExceeded,
     DigestMismatch,
     DrainTimeout,
+    HostFunctionFailed,
     HotswapError,
     IncompatibleUpgrade,
     InitFailed,
@@ -39,6 +40,7 @@ from hotswap._errors import (
     UpgradeCancelled,
     WrongState,
 )
+from hotswap._host import HostFunction
 from hotswap._manager import HotReloadManager
 from hotswap._manifest import ManifestBuilder, PluginManifest
 from hotswap._plugin import HotReloadablePlugin
@@ -65,6 +67,8 @@ __all__ = [
     "DrainTimeout",
     "EpochGuard",
     "EpochTracker",
+    "HostFunction",
+    "HostFunctionFailed",
     "HotReloadManager",
     "HotReloadState",
     "HotReloadStats",

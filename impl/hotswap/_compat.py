@@ -31,6 +31,8 @@ class ModuleFacts:
     """SHA-256 of its bytes, in hexadecimal."""
     functions: Mapping[str, Signature]
     """Its exported functions."""
+    imports: frozenset[str] = frozenset()
+    """The host functions that it calls, as `module.name`."""
 
 
 class Permissions(TypedDict, total=False):
@@ -41,7 +43,7 @@ class Permissions(TypedDict, total=False):
     allow_rebuild: bool
     """The same version with other bytes."""
     allow_escalation: bool
-    """More capabilities or larger limits than the version that serves has."""
+    """More capabilities, host functions or larger limits than the version that serves has."""
 
 
 def module_problems(manifest: PluginManifest, facts: ModuleFacts) -> list[str]:
@@ -109,6 +111,12 @@ def upgrade_problems(
         )
     if not allow_escalation:
         problems += escalations(old_manifest, new_manifest)
+        if more := sorted(new_facts.imports - old_facts.imports):
+            had = ", ".join(sorted(old_facts.imports)) or "nothing"
+            problems.append(
+                f"imports: expected no more than {had}, as in version {was.version}, found also {', '.join(more)}; "
+                "do without, or grant it with allow_escalation=True"
+            )
     return problems
 
 

@@ -90,7 +90,8 @@ class Busy(WrongState):
 
 
 class Reentrant(WrongState):
-    """Asked for from inside one of the plugin's own calls, which it would have to wait for."""
+    """Asked for from inside one of the plugin's own calls, which it would have to wait for; or a call from inside one
+    of its host functions."""
 
 
 class UpgradeCancelled(HotswapError):
@@ -126,6 +127,10 @@ class OutOfMemory(CallTrapped):
 
 class CallInterrupted(CallTrapped):
     """The call outlived a drain whose policy is INTERRUPT, or a close whose drain timeout has passed."""
+
+
+class HostFunctionFailed(CallTrapped):
+    """A function of the host that the plugin called raised, or returned what its type does not allow: the cause."""
 
 
 class BadReply(CallError):

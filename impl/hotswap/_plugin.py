@@ -6,14 +6,16 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Self, Unpack
 
 from hotswap._compat import Permissions
 from hotswap._errors import BadArgument, Overloaded, Reentrant
+from hotswap._host import HostFunction, Imports
 from hotswap._manifest import PluginManifest, load_manifest
-from hotswap._ports import Data, Instance, Number, Ports, Value
+from hotswap._ports import Data, Instance, Number, Ports, Value, silent
 from hotswap._protocol import Watches, unwatched
 from hotswap._runtime import WasmRuntime
 from hotswap._state import Cutover, HotReloadState, HotReloadStats, OnDrainTimeout
@@ -25,11 +27,7 @@ Wasm = bytes | bytearray | memoryview | str | os.PathLike[str]
 Manifest = PluginManifest | str | os.PathLike[str]
 
 
-def _no_trace(event: str, **facts: object) -> None:
-    """Nobody listens."""
-
-
-REAL_PORTS = Ports(WasmRuntime(), THREADS, MONOTONIC, _no_trace)
+REAL_PORTS = Ports(WasmRuntime(), THREADS, MONOTONIC, silent)
 
 
 class HotReloadablePlugin:
@@ -37,8 +35,9 @@ class HotReloadablePlugin:
 
     `wasm` is bytes, a path, or WAT text (a str that starts, after blanks, with `(` or `;;`); `manifest` a
     `PluginManifest` or the path of a TOML file, whose name must be `name`. `drain_timeout` and `queue_timeout` are
-    seconds. A `monitor` (`hotswap.monitor.Monitor`) checks what the plugin does. Raises `ManifestError`,
-    `ModuleRejected`, `IncompatibleUpgrade`, `Overloaded`; `ValueError` for options.
+    seconds. `imports` grants functions of the host by name, `env.log` for one. A `monitor` (`hotswap.monitor.Monitor`)
+    checks what the plugin does. Raises `ManifestError`, `ModuleRejected`, `IncompatibleUpgrade`, `Overloaded`;
+    `ValueError` for options.
     """
 
     def __init__(
@@ -52,6 +51,7 @@ class HotReloadablePlugin:
         cutover: Cutover = Cutover.OVERLAP,
         on_drain_timeout: OnDrainTimeout = OnDrainTimeout.ROLLBACK,
         max_detached: int = 4,
+        imports: Mapping[str, HostFunction] = MappingProxyType({}),
         monitor: Watches | None = None,
         ports: Ports = REAL_PORTS,
     ) -> None:
@@ -64,6 +64,7 @@ class HotReloadablePlugin:
             raise ValueError(f"max_detached: expected 0 or more, found {max_detached}")
         self._max_detached = max_detached
         manifest = load_manifest(manifest)
+        ports = replace(ports, imports=Imports(name, imports))
         code = load(ports, name, wasm, manifest)
         made: list[Instance] = []
         try:
@@ -71,7 +72,7 @@ class HotReloadablePlugin:
             first = Version(1, code, manifest, made, ports.sync)
             watch = unwatched if monitor is None else monitor.watch
             self._protocol, ports = watch(name, first, ports, self._on_drain_timeout)
-            self._upgrades = Upgrades(self._protocol, ports)
+            self._upgrades, self._imports = Upgrades(self._protocol, ports), ports.imports
         except BaseException:
             for instance in made:
                 instance.close()
@@ -124,6 +125,7 @@ class HotReloadablePlugin:
                     raise
 
     def _queue(self) -> Lease:
+        self._imports.refuse_reentry()
         self._upgrades.replace_instances()
         lease = self._protocol.queue(self._queue_timeout)
         if lease is None:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from hotswap._host import NO_IMPORTS, Imports
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -117,7 +119,7 @@ class Code(Protocol):
 
 
 class Runtime(Protocol):
-    def load(self, wasm: object, manifest: PluginManifest) -> Code:
+    def load(self, wasm: object, manifest: PluginManifest, imports: Imports = NO_IMPORTS) -> Code:
         """Read, compile and check `wasm` (bytes, a path, or WAT text). Slow; called outside every lock."""
 
 
@@ -127,3 +129,9 @@ class Ports:
     sync: Sync
     clock: Clock
     trace: Trace
+    imports: Imports = NO_IMPORTS
+    """What the plugin may call of the host."""
+
+
+def silent(event: str, **facts: object) -> None:
+    """A `Trace` to which nobody listens."""

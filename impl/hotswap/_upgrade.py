@@ -42,7 +42,7 @@ def load(ports: Ports, name: str, wasm: object, manifest: PluginManifest) -> Cod
             f"plugin {name!r}: expected a manifest of that name, found {manifest.plugin.name!r}; "
             "register it under its own name, or mend [plugin] name"
         )
-    code = ports.runtime.load(wasm, manifest)
+    code = ports.runtime.load(wasm, manifest, ports.imports)
     require(module_problems(manifest, code.facts), ModuleRejected, f"plugin {name!r}: the module was rejected")
     return code
 

@@ -25,6 +25,7 @@ from hotswap._errors import (
     ProbeFailed,
     UnknownFunction,
 )
+from hotswap._host import NO_IMPORTS, Imports
 from hotswap._manifest import PluginManifest
 from hotswap._ports import Clock, Data, Number, Ports, Sync, Trace, Value
 from hotswap._signature import Signature
@@ -68,7 +69,7 @@ class FakeRuntime:
         self.violations: list[str] = []
         self._lock = threading.Lock()
 
-    def load(self, wasm: object, manifest: PluginManifest) -> FakeCode:  # noqa: ARG002
+    def load(self, wasm: object, manifest: PluginManifest, imports: Imports = NO_IMPORTS) -> FakeCode:  # noqa: ARG002
         if not isinstance(wasm, FakeModule):
             raise ModuleRejected(f"fake runtime: expected a FakeModule, found {type(wasm).__name__}")
         return self._code(wasm)

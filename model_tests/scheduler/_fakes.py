@@ -12,6 +12,7 @@ from threading import Event
 from typing import Final
 
 from hotswap._compat import ModuleFacts
+from hotswap._host import NO_IMPORTS, Imports
 from hotswap._manifest import PluginManifest
 from hotswap._ports import Number, Value
 from hotswap.testing import FakeCode, FakeInstance, FakeModule, FakeRuntime
@@ -30,9 +31,9 @@ class SchedulerRuntime(FakeRuntime):
         """Whether it is a violation that two versions run at once. Who enters then looks at the others' instances."""
         self.instances: list[SchedulerInstance] = []
 
-    def load(self, wasm: object, manifest: PluginManifest) -> FakeCode:
+    def load(self, wasm: object, manifest: PluginManifest, imports: Imports = NO_IMPORTS) -> FakeCode:
         self.run.access(self.shared, False, "compiles on")
-        return super().load(wasm, manifest)
+        return super().load(wasm, manifest, imports)
 
     def count(self, created: int = 0, closed: int = 0) -> None:
         self.created += created

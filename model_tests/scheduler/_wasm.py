@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Final
 
+from hotswap._host import NO_IMPORTS, Imports
 from hotswap._manifest import PluginManifest
 from hotswap._ports import Number, Value
 from hotswap._runtime import CENSUS, WasmRuntime
@@ -52,7 +53,7 @@ class SchedulerWasmRuntime(SchedulerRuntime):
         self._real: list[WasmInstance] = []
         run.at_end.append(self._put_away)
 
-    def load(self, wasm: object, manifest: PluginManifest) -> SchedulerCode:
+    def load(self, wasm: object, manifest: PluginManifest, imports: Imports = NO_IMPORTS) -> SchedulerCode:
         self.run.access(self.shared, False, "compiles on")
         return _SchedulerWasmCode(self, _load(wasm, manifest), manifest)
 

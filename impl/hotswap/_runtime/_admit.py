@@ -32,16 +32,6 @@ def admit(source: Source, resources: ResourceLimits) -> Admitted:
     return Admitted(*source, shape, hashlib.sha256(source.wasm).hexdigest())
 
 
-def refuse_imports(shape: ModuleShape) -> None:
-    """Raise `ModuleRejected` if the module wants anything: nothing is granted."""
-    wanted = [f"{item.module}.{item.name}" for item in shape.imports]
-    if wanted:
-        raise ModuleRejected(
-            f"the module imports {', '.join(wanted[:10])}{' and more' if len(wanted) > 10 else ''}; "
-            "expected no imports, since none is granted. Build it without WASI and without host functions"
-        )
-
-
 def compile_module(admitted: Admitted, engine: wasmtime.Engine) -> wasmtime.Module:
     """Raises `ModuleRejected`, or `UnsupportedModule` for an instruction of a proposal that is switched off."""
     try:

@@ -1,6 +1,6 @@
 """All that is private to wasmtime-py, and nothing else: the C interface of the library that it ships.
 
-Two things need it. To stop one store's calls there is no public way (`_deadline.py`); without these symbols hotswap
+Three things need it. To stop one store's calls there is no public way (`_deadline.py`); without these symbols hotswap
 does not work at all. To call without looking a function's type up each time, and without a list of values made anew,
 there is a public way that takes fifty times as long; `_capi_check.py` tries the private one out before it is used.
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, cast
 
 import wasmtime
@@ -49,6 +50,29 @@ def delete_error(error: Any) -> None:
 def delete_store(store: wasmtime.Store) -> None:
     """Close a store for good. Its own `close` may, when Ctrl-C strikes between its two steps, free it twice."""
     ffi.wasmtime_store_delete(store._consume())  # noqa: SLF001
+
+
+# -- calling the host ---------------------------------------------------------------------------------------------
+
+HostCallback: Final = ctypes.CFUNCTYPE(
+    ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t
+)
+"""What wasmtime calls for an import: data of ours (none), the caller, the address of the slots, their number. 0: go on.
+
+The arguments lie in the slots, and the results are left there."""
+
+
+def new_func(store: wasmtime.Store, type: wasmtime.FuncType, callback: Any) -> wasmtime.Func:  # noqa: A002
+    """A function of the store that calls `callback`, a `HostCallback` that is kept alive elsewhere."""
+    made = ffi.wasmtime_func_t()
+    plain = ctypes.cast(callback, ffi.wasmtime_func_unchecked_callback_t)
+    ffi.wasmtime_func_new_unchecked(store._context(), type.ptr(), plain, None, _NO_FINALIZER, ctypes.byref(made))  # noqa: SLF001
+    return wasmtime.Func._from_raw(made)  # noqa: SLF001
+
+
+def stopper(store: wasmtime.Store) -> Callable[[], object]:
+    """What moves the store's tick deadline to now. Not to be called when the store is gone."""
+    return partial(raw("wasmtime_context_set_epoch_deadline"), context_of(store), word(0))
 
 
 # -- prepared calls ----------------------------------------------------------------------------------------------

@@ -9,11 +9,13 @@ import wasmtime
 
 from hotswap._compat import ModuleFacts, refuse_other_bytes
 from hotswap._errors import CallTrapped, HotswapError, InitFailed, ModuleRejected, Overloaded, ProbeFailed
-from hotswap._runtime._admit import Admitted, admit, refuse_imports
+from hotswap._host import NO_IMPORTS, Imports
+from hotswap._runtime._admit import Admitted, admit
 from hotswap._runtime._compiled import compiled
 from hotswap._runtime._deadline import StopFlag
 from hotswap._runtime._engine import MIN_THREAD_STACK
-from hotswap._runtime._instance import WasmInstance
+from hotswap._runtime._host_calls import link
+from hotswap._runtime._instance import HostedInstance, WasmInstance
 from hotswap._runtime._linkage import Export
 from hotswap._runtime._source import read_wasm
 
@@ -26,12 +28,13 @@ INIT, PROBE = "hotswap_init", "hotswap_probe"
 class WasmCode:
     """A compiled module under its manifest's limits. Implements the port `Code`."""
 
-    def __init__(self, admitted: Admitted, manifest: PluginManifest) -> None:
+    def __init__(self, admitted: Admitted, manifest: PluginManifest, imports: Imports) -> None:
+        self._imports, self._links = imports, link(admitted.shape, imports)
         self._limits = manifest.resources
         self._interrupted = StopFlag()
         self._module = compiled(admitted, metered=self._limits.fuel_limit > 0)
         signatures = admitted.shape.functions
-        self.facts = ModuleFacts(digest=admitted.digest, functions=signatures)
+        self.facts = ModuleFacts(admitted.digest, signatures, frozenset(each.name for each in self._links))
         self._table = {name: Export.of(name, signature) for name, signature in signatures.items()}
 
     def instantiate(self, *, probe: bool) -> WasmInstance:
@@ -40,7 +43,7 @@ class WasmCode:
         Raises `ModuleRejected` (and its kinds `InitFailed`, `ProbeFailed`) or `Overloaded`; the instance is closed.
         """
         try:
-            instance = WasmInstance(self._module, self._table, self._limits, self._interrupted)
+            instance = self._instance()
         except CallTrapped as error:
             raise _start_failed(error) from error
         try:
@@ -51,6 +54,10 @@ class WasmCode:
             instance.close()
             raise
         return instance
+
+    def _instance(self) -> WasmInstance:
+        made_of = self._module, self._table, self._limits, self._interrupted
+        return HostedInstance(*made_of, self._imports, self._links) if self._links else WasmInstance(*made_of)
 
     def interrupt(self, stop: bool) -> None:
         self._interrupted.on = stop
@@ -76,7 +83,7 @@ def _start_failed(error: CallTrapped) -> ModuleRejected:
 class WasmRuntime:
     """Implements the port `Runtime`."""
 
-    def load(self, wasm: object, manifest: PluginManifest) -> WasmCode:
+    def load(self, wasm: object, manifest: PluginManifest, imports: Imports = NO_IMPORTS) -> WasmCode:
         """Read, admit, compile and check `wasm`. Raises `ModuleRejected`."""
         stack = threading.stack_size()
         if 0 < stack < MIN_THREAD_STACK:
@@ -87,5 +94,4 @@ class WasmRuntime:
         limits = manifest.resources
         admitted = admit(read_wasm(wasm, limits.max_module_kb), limits)
         refuse_other_bytes(admitted.origin, admitted.digest, manifest)
-        refuse_imports(admitted.shape)
-        return WasmCode(admitted, manifest)
+        return WasmCode(admitted, manifest, imports)

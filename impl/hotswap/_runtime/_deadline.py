@@ -103,6 +103,8 @@ class Deadline:
         self.reason: StopReason | None = None
         self.exception: BaseException | None = None
         """What struck the thread while it was in the wasm, to be raised by whoever made the call."""
+        self.host: str | None = None
+        """The function of the host in which it was raised, if it was there."""
         self.timeout_s = timeout_s
         self._interrupted = interrupted
         self._error, error = _capi.new_error(b"stopped by the host")

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import wasmtime
 
 from hotswap._errors import BadArgument, BadReply, OutOfMemory, UnknownFunction
+from hotswap._host import NO_IMPORTS, Imports
 from hotswap._ports import Data, Number, Value
 from hotswap._runtime._capi import delete_store
 from hotswap._runtime._capi_check import CHOICE
 from hotswap._runtime._census import CENSUS
 from hotswap._runtime._deadline import StopFlag
 from hotswap._runtime._engine import engine
+from hotswap._runtime._host_calls import HostCall, Link, close_all
 from hotswap._runtime._limits import CallLimits
 from hotswap._runtime._linkage import Entry, Export, Linkage
 from hotswap._runtime._ticker import TICKER
@@ -65,9 +67,12 @@ class WasmInstance:
         table: dict[str, Export],
         limits: ResourceLimits,
         interrupted: StopFlag,
+        imports: Imports = NO_IMPORTS,
+        links: tuple[Link, ...] = (),
     ) -> None:
         self._table = table
         self._entries = _Entries(table)
+        self._hosts: list[HostCall] = []
         self._exits: list[Callable[[], object]] = []
         """What undoes each step that was taken, the last one first."""
         try:
@@ -79,6 +84,7 @@ class WasmInstance:
             store = wasmtime.Store(engine(metered=limits.fuel_limit > 0))
             self._limits = CallLimits(store, limits, interrupted)
             self._exits.append(self._limits.close)
+            self._exits.append(partial(close_all, self._hosts))
             self._exits.append(partial(delete_store, store))
             store.set_limits(
                 memory_size=_bytes_of(limits.memory_limit_mb),
@@ -87,6 +93,7 @@ class WasmInstance:
                 tables=_MAX_TABLES,
                 memories=1,
             )
+            self._hosts += [HostCall(each, imports, store, self._limits.deadline) for each in links]
             exports = self._start(module)
             functions = {name: item for name, item in exports.items() if isinstance(item, wasmtime.Func)}
             memory = exports.get(MEMORY)
@@ -149,7 +156,7 @@ class WasmInstance:
         limits = self._limits
         limits.begin()
         try:
-            exports = wasmtime.Instance(limits.store, module, []).exports(limits.store)
+            exports = wasmtime.Instance(limits.store, module, [each.func for each in self._hosts]).exports(limits.store)
         except BaseException as error:  # noqa: BLE001  raised again, typed
             limits.fail("start", error)
         limits.raise_pending()
@@ -173,6 +180,30 @@ class WasmInstance:
         linkage.step(free, _i32(pointer), size)
         linkage.step(free, _i32(reply), _i32(reply_size))
         return result
+
+
+class HostedInstance(WasmInstance):
+    """One that may call the host. Whoever is in such a function of the plugin's may not call it again."""
+
+    def __init__(
+        self,
+        module: wasmtime.Module,
+        table: dict[str, Export],
+        limits: ResourceLimits,
+        interrupted: StopFlag,
+        imports: Imports,
+        links: tuple[Link, ...],
+    ) -> None:
+        self._imports = imports
+        super().__init__(module, table, limits, interrupted, imports, links)
+
+    def call(self, func: str, args: tuple[Number, ...]) -> Value:
+        self._imports.refuse_reentry()
+        return super().call(func, args)
+
+    def call_bytes(self, func: str, data: Data) -> bytes:
+        self._imports.refuse_reentry()
+        return super().call_bytes(func, data)
 
 
 def _known(table: Mapping[str, Export], func: str) -> Export:

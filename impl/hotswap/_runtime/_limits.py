@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import wasmtime
 
-from hotswap._errors import CallInterrupted, CallTrapped, DeadlineExceeded, OutOfFuel, OutOfMemory
+from hotswap._errors import CallInterrupted, CallTrapped, DeadlineExceeded, HostFunctionFailed, OutOfFuel, OutOfMemory
 from hotswap._runtime import _capi
 from hotswap._runtime._deadline import Deadline, StopFlag, StopReason, demand_headroom
 from hotswap._runtime._ticker import TICKER
@@ -40,7 +40,8 @@ class CallLimits:
     @property
     def broken(self) -> bool:
         """The instance must not be used again. Ctrl-C may have come before the end of a call could be noted."""
-        return self.spoiled or bool(self.trap) or self.deadline.reason is not None
+        deadline = self.deadline
+        return self.spoiled or bool(self.trap) or deadline.reason is not None or deadline.exception is not None
 
     def make_stoppable(self) -> None:
         """A call begins. Raises `HotswapError`, or `RecursionError` if there is no room to stop it."""
@@ -55,13 +56,15 @@ class CallLimits:
             self.store.set_fuel(self.fuel)
 
     def raise_pending(self) -> None:
-        """A Ctrl-C that struck inside the wasm is the caller's, now that the call is out of it.
-
-        The instance stays broken: from then on its deadline stops every call.
+        """What struck inside the wasm is the caller's, now that the call is out of it: a Ctrl-C, or what a function
+        of the host raised. The instance stays broken.
         """
-        pending = self.deadline.exception
+        pending, host = self.deadline.exception, self.deadline.host
         if pending is not None:
+            self.spoiled = True
             self.deadline.exception = None
+            if host is not None and isinstance(pending, Exception):
+                raise HostFunctionFailed(f"{host}: {type(pending).__name__}: {pending}") from pending
             raise pending
 
     def fail(self, func: str, error: BaseException) -> NoReturn:

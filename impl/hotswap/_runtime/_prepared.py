@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from struct import calcsize
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 import wasmtime
 
@@ -27,10 +27,9 @@ from hotswap._runtime._deadline import HEADROOM, demand_headroom
 from hotswap._runtime._limits import CallLimits
 from hotswap._runtime._linkage import Entry, Export
 from hotswap._runtime._ticker import TICKER
-from hotswap._runtime._values import CONVERTERS
+from hotswap._runtime._values import CONVERTERS, FORMATS
 from hotswap._signature import Signature
 
-_FORMATS: Final[dict[str, Literal["i", "q", "f", "d"]]] = {"i32": "i", "i64": "q", "f32": "f", "f64": "d"}
 _CHECKED: Final = {"f32": "f32_from({0})", "f64": "{0} if type({0}) is float else f64_from({0})"}
 """How a value is checked that its slot would take though the converter does not. A slot of an int needs no help."""
 
@@ -66,7 +65,7 @@ _REFUEL: Final = "if (error := set_fuel(*fuel)) is not None: fail(name, error)"
 _HEADROOM: Final = "demand_headroom()" if sys.version_info >= (3, 12) else "isinstance(None, HEADROOM)"
 _CELLS: Final = (
     *("arm", "convert", "deadline", "ended", "fail", "fuel", "handles", "name", "run", "set_fuel", "store", "trap"),
-    *_FORMATS,
+    *FORMATS,
 )
 """What a prepared call knows of its instance."""
 _GLOBALS: Final = {
@@ -104,7 +103,7 @@ def _maker(signature: Signature, template: str, metered: bool) -> Callable[..., 
 
 def _index(kind: str, position: int) -> int:
     """Of a slot, in the view of the array that has elements of this kind."""
-    return position * _capi.SLOT_BYTES // calcsize(_FORMATS[kind])
+    return position * _capi.SLOT_BYTES // calcsize(FORMATS[kind])
 
 
 @cache
@@ -188,5 +187,5 @@ class PreparedLinkage:
             set_fuel=self._set_fuel,
             store=limits.store,
             trap=limits.trap,
-            **{kind: view.cast(form) for kind, form in _FORMATS.items()},
+            **{kind: view.cast(form) for kind, form in FORMATS.items()},
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 import struct
 from collections.abc import Callable
-from typing import SupportsFloat, SupportsIndex, cast
+from typing import Final, Literal, SupportsFloat, SupportsIndex, cast
 
 from hotswap._errors import BadArgument
 from hotswap._ports import Number
@@ -57,6 +57,9 @@ def _single(value: object) -> float:
     return number
 
 
+FORMATS: Final[dict[str, Literal["i", "q", "f", "d"]]] = {"i32": "i", "i64": "q", "f32": "f", "f64": "d"}
+"""How each type lies in memory, in the terms of `struct` and `memoryview`."""
+
 Converter = Callable[[object], Number]
 
 CONVERTERS: dict[str, Converter] = {"i32": _integer(32), "i64": _integer(64), "f32": _single, "f64": _float}
@@ -83,4 +86,20 @@ def convert_arguments(
             position = len(converted)
             kind = signature.params[position]
             raise BadArgument(f"{func}{signature}: argument {position + 1} ({kind}): expected {error}") from None
+    return converted
+
+
+def convert_results(name: str, signature: Signature, value: object) -> list[Number]:
+    """What a function of the host returned, as wasm takes it. Raises `TypeError` or `ValueError`, which say why not."""
+    expected = signature.results
+    values = value if len(expected) > 1 else () if value is None and not expected else (value,)
+    if not isinstance(values, tuple | list) or len(values) != len(expected):
+        shape = ("None", "a number")[len(expected)] if len(expected) < 2 else f"a tuple of {len(expected)}"
+        raise TypeError(f"{name}{signature}: expected it to return {shape}, found {value!r}")
+    converted = []
+    for position, (kind, one) in enumerate(zip(expected, values, strict=True), 1):
+        try:
+            converted.append(CONVERTERS[kind](one))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name}{signature}: result {position} ({kind}): expected {error}") from None
     return converted

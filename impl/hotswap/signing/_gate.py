@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hotswap._errors import BadSignature, MissingSignature
+from hotswap._host import NO_IMPORTS, Imports
 from hotswap._manifest import PluginManifest
 from hotswap._plugin import REAL_PORTS
 from hotswap._ports import Code, Ports, Runtime
@@ -18,7 +19,7 @@ class SignedRuntime:
     def __init__(self, runtime: Runtime, trust: TrustStore) -> None:
         self._runtime, self._trust = runtime, trust
 
-    def load(self, wasm: object, manifest: PluginManifest) -> Code:
+    def load(self, wasm: object, manifest: PluginManifest, imports: Imports = NO_IMPORTS) -> Code:
         """Raises `MissingSignature`, `UnknownKey`, `BadSignature`, and what loading raises."""
         if not isinstance(wasm, SignedModule):
             raise MissingSignature(
@@ -32,7 +33,7 @@ class SignedRuntime:
                 f"plugin {manifest.plugin.name!r}: expected the manifest that was signed with the module, found "
                 "another; pass on both that hotswap.signing.verified returns"
             )
-        return self._runtime.load(code, manifest)
+        return self._runtime.load(code, manifest, imports)
 
 
 def signed_only(trust: TrustStore, ports: Ports = REAL_PORTS) -> Ports:
