@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "model_tests").glob("*.md")])
 
 LAYERS = [
-    "_errors _signature _state",
+    "_errors _frames _signature _state",
     "_cache _host _manifest_toml _wasm",
     "_manifest",
     "_compat",

@@ -11,6 +11,7 @@ import pytest
 
 import hotswap
 from hotswap import Cutover, HotReloadablePlugin, HotReloadState
+from hotswap._host import Imports
 from worlds import FakeWorld, Runner, WasmWorld, World, manifest
 
 
@@ -126,10 +127,10 @@ def test_any_exception_in_the_upgrading_thread_rolls_back(
         ports = plugin._upgrades._ports
         load, made = ports.runtime.load, 0
 
-        def faulty_load(wasm: object, its_manifest: hotswap.PluginManifest) -> Any:
+        def faulty_load(wasm: object, its_manifest: hotswap.PluginManifest, imports: Imports) -> Any:
             if at == "load":
                 raise error
-            code = load(wasm, its_manifest)
+            code = load(wasm, its_manifest, imports)
             instantiate = code.instantiate
 
             def faulty_instantiate(*, probe: bool) -> Any:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import signal
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,34 +9,12 @@ from typing import Any, Final
 import pytest
 
 import hotswap
-from hotswap import HostFunction, HotReloadablePlugin, HotReloadManager, ManifestBuilder, PluginManifest
-from hotswap.monitor import Monitor
-from runtime_modules import nothing_leaks, resources, survive
-from worlds import WAIT_S, Runner, eventually
+from host_plugins import PLUGIN, Refused, asking, grown, refuse
+from hotswap import HostFunction, HotReloadablePlugin
+from runtime_modules import nothing_leaks, resources
+from worlds import Runner
 
 pytestmark = pytest.mark.usefixtures("call_path")
-
-PLUGIN: Final = """(module
-  (import "env" "ask" (func $ask (param i32) (result i32)))
-  (func (export "ask") (param i32) (result i32) (call $ask (local.get 0)))
-  (func (export "twice") (param i32) (result i32)
-    (drop (call $ask (local.get 0))) (call $ask (i32.add (local.get 0) (i32.const 1))))
-  (func (export "ask_and_loop") (param i32) (result i32) (drop (call $ask (local.get 0))) (loop br 0) unreachable)
-  (func (export "ask_and_trap") (param i32) (result i32) (drop (call $ask (local.get 0))) unreachable)
-  (func (export "plain") (result i32) (i32.const 5))
-  (memory (export "memory") 1)
-  (func (export "hotswap_alloc") (param i32) (result i32) (call $ask (local.get 0)))
-  (func (export "hotswap_free") (param i32 i32))
-  (func (export "echo") (param i32 i32) (result i64)
-    (i64.or (i64.shl (i64.extend_i32_u (local.get 0)) (i64.const 32)) (i64.extend_i32_u (local.get 1)))))"""
-
-
-def asking(function: Callable[[int], Any], wasm: str = PLUGIN, **limits: int) -> HotReloadablePlugin:
-    """A plugin with one instance, unless told otherwise, whose `env.ask` is the function."""
-    return HotReloadablePlugin(
-        "p", wasm, resources(**limits), imports={"env.ask": HostFunction("(i32)->i32", function)}
-    )
-
 
 # Values ------------------------------------------------------------------------------------------------------
 
@@ -62,7 +36,7 @@ def echoing(params: str, results: str, function: Callable[..., Any]) -> HotReloa
 
 def test_every_type_goes_to_the_host_and_comes_back_unchanged() -> None:
     for values in ((-(2**31), -(2**63), -1.5, -1e300), (2**31 - 1, 2**63 - 1, 2.0**127, 5e-324), (0, 0, 0.0, 0.0)):
-        seen = []
+        seen: list[tuple[float, ...]] = []
 
         def turn(*args: float, seen: list[tuple[float, ...]] = seen) -> tuple[float, ...]:
             seen.append(args)
@@ -152,10 +126,6 @@ def test_a_host_function_has_a_signature_and_can_be_called() -> None:
         HostFunction("() -> ()", 5)  # type: ignore[arg-type]
 
 
-def grown(version: str) -> PluginManifest:
-    return ManifestBuilder("p", version).limit("fuel_limit", 0).limit("max_instances", 1).build()
-
-
 def test_an_upgrade_that_calls_more_of_the_host_needs_a_grant_of_its_own() -> None:
     imports = {"env.ask": HostFunction("(i32) -> i32", abs)}
     with HotReloadablePlugin("p", '(module (func (export "plain")))', grown("1.0.0"), imports=imports) as plugin:
@@ -170,16 +140,6 @@ def test_an_upgrade_that_calls_more_of_the_host_needs_a_grant_of_its_own() -> No
 
 
 # Errors ------------------------------------------------------------------------------------------------------
-
-
-class Refused(Exception):
-    pass
-
-
-def refuse(number: int) -> int:
-    if number >= 100:
-        raise Refused(number)
-    return number
 
 
 @pytest.mark.parametrize("func", ["ask", "twice", "ask_and_loop", "ask_and_trap"])
@@ -203,6 +163,22 @@ def test_no_function_of_the_host_runs_after_one_that_failed() -> None:
     with asking(ask) as plugin, pytest.raises(hotswap.HostFunctionFailed, match="Refused: 100"):
         plugin.call("twice", 100)
     assert asked == [100]
+
+
+def test_no_other_function_of_the_host_runs_after_one_that_failed() -> None:
+    wasm = """(module (import "env" "ask" (func $ask (param i32) (result i32))) (import "env" "note" (func $note))
+      (func (export "f") (call $note) (drop (call $ask (i32.const 100))) (call $note)))"""
+    noted: list[None] = []
+    imports = {
+        "env.ask": HostFunction("(i32) -> i32", refuse),
+        "env.note": HostFunction("() -> ()", lambda: noted.append(None)),
+    }
+    with (
+        HotReloadablePlugin("p", wasm, resources(), imports=imports) as plugin,
+        pytest.raises(hotswap.HostFunctionFailed, match="Refused: 100"),
+    ):
+        plugin.call("f")
+    assert len(noted) == 1
 
 
 def test_a_bytes_call_fails_with_the_error_of_the_host_function() -> None:
@@ -268,177 +244,3 @@ def test_a_deadline_that_passes_in_a_host_function_ends_the_call_when_it_has_ret
 
     with asking(wait, timeout_ms=50) as plugin, pytest.raises(hotswap.DeadlineExceeded):
         plugin.call("ask_and_loop", 1)
-
-
-# Re-entry ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("instances", [1, 2])
-@pytest.mark.parametrize("cutover", hotswap.Cutover)
-def test_a_call_from_a_host_function_of_the_same_plugin_is_refused_at_once(
-    instances: int, cutover: hotswap.Cutover
-) -> None:
-    """At once: waiting for a free instance would take a minute."""
-    refusals = []
-
-    def again(number: int) -> int:
-        for operation in (
-            lambda: plugin.call("plain"),
-            lambda: plugin.call_bytes("echo", b""),
-            lambda: plugin.upgrade(PLUGIN, resources()),
-            plugin.close,
-        ):
-            with pytest.raises(hotswap.Reentrant) as refusal:
-                operation()
-            refusals.append(str(refusal.value))
-        return number
-
-    with nothing_leaks():
-        plugin = HotReloadablePlugin(
-            "p",
-            PLUGIN,
-            resources(max_instances=instances),
-            imports={"env.ask": HostFunction("(i32) -> i32", again)},
-            queue_timeout=60,
-            cutover=cutover,
-        )
-        with plugin:
-            assert plugin.call("ask", 3) == 3
-            assert len(refusals) == 4
-            assert "plugin 'p' was called from inside one of its own host functions" in refusals[0]
-            assert plugin.call("plain") == 5, "afterwards it can be called"
-            assert plugin.stats().discarded_instances == 0
-
-
-def test_another_thread_may_call_meanwhile() -> None:
-    with asking(lambda _: Runner(plugin.call, "plain").value(), max_instances=2) as plugin:
-        assert plugin.call("ask", 3) == 5
-
-
-def test_re_entry_is_found_through_another_plugin_and_that_one_may_be_called() -> None:
-    with HotReloadManager() as manager:
-
-        def grant(function: Callable[[int], Any]) -> dict[str, HostFunction]:
-            return {"env.ask": HostFunction("(i32) -> i32", function)}
-
-        def manifest(name: str) -> PluginManifest:
-            return ManifestBuilder(name, "1.0.0").limit("max_instances", 2).build()
-
-        manager.register("a", PLUGIN, manifest("a"), imports=grant(lambda n: manager["b"].call("ask", n)))
-        manager.register("b", PLUGIN, manifest("b"), imports=grant(lambda n: manager["a"].call("plain") if n else 8))
-        assert manager["a"].call("ask", 0) == 8
-        with pytest.raises(hotswap.HostFunctionFailed) as failure:
-            manager["a"].call("ask", 1)
-        inner = failure.value.__cause__
-        assert isinstance(inner, hotswap.HostFunctionFailed)
-        assert isinstance(inner.__cause__, hotswap.Reentrant)
-
-
-# Upgrades ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("cutover", hotswap.Cutover)
-def test_a_call_inside_the_host_is_drained_and_the_next_runs_on_the_new_version(cutover: hotswap.Cutover) -> None:
-    inside, go_on = threading.Event(), threading.Event()
-
-    def wait(number: int) -> int:
-        inside.set()
-        assert go_on.wait(WAIT_S)
-        return number
-
-    with nothing_leaks(), Monitor() as monitor:
-        plugin = HotReloadablePlugin(
-            "p",
-            PLUGIN,
-            grown("1.0.0"),
-            imports={"env.ask": HostFunction("(i32) -> i32", wait)},
-            cutover=cutover,
-            monitor=monitor,
-        )
-        with plugin:
-            call = Runner(plugin.call, "ask", 3)
-            assert inside.wait(WAIT_S)
-            upgrade = Runner(plugin.upgrade, PLUGIN.replace("(i32.const 5)", "(i32.const 6)"), grown("1.1.0"))
-            if cutover is hotswap.Cutover.OVERLAP:
-                eventually(lambda: plugin.manifest.plugin.version == "1.1.0")
-            go_on.set()
-            assert call.value() == 3
-            upgrade.value()
-            assert plugin.call("plain") == 6
-        assert monitor.flush()
-        assert monitor.divergences == []
-
-
-# Hazards -----------------------------------------------------------------------------------------------------
-
-
-def storm(interval: str) -> str:
-    """Ctrl-C once or again and again, on the main thread, in a loop that calls the host as fast as it can."""
-    struck, armed = 0, False
-
-    def strike(*_: object) -> None:
-        if armed:
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGALRM, strike)
-    loop = PLUGIN.replace("(loop br 0)", "(loop (drop (call $ask (i32.const 1))) br 0)")
-    with nothing_leaks(), asking(lambda number: number, loop, max_instances=2) as plugin:
-        for number in range(60):
-            signal.setitimer(signal.ITIMER_REAL, 0.001 + number * 1e-5, float(interval))
-            try:
-                armed = True
-                plugin.call("ask_and_loop", 1)
-            except KeyboardInterrupt:
-                armed = False
-                struck += 1
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    return f"{struck}"
-
-
-@pytest.mark.parametrize("interval", [0, 0.0005])
-def test_ctrl_c_in_a_loop_that_calls_the_host_aborts_nothing(interval: float) -> None:
-    """The library's own way to call the host aborts at the first."""
-    assert survive(storm, str(interval)) == "60"
-
-
-def deep() -> str:
-    """Calls ever nearer to the recursion limit: the host's function, or the callback, has no frame left."""
-    refused = 0
-
-    def at(depth: int) -> None:
-        nonlocal refused
-        if depth:
-            at(depth - 1)
-            return
-        try:
-            plugin.call("ask", 1)
-        except (RecursionError, hotswap.HostFunctionFailed):
-            refused += 1
-
-    with asking(lambda number: number, max_instances=1) as plugin:
-        limit = sys.getrecursionlimit()
-        for depth in range(limit - 60, limit):
-            try:
-                at(depth)
-            except RecursionError:
-                refused += 1
-        assert plugin.call("ask", 4) == 4
-    return f"{refused > 5}"
-
-
-def test_a_host_function_near_the_recursion_limit_aborts_nothing() -> None:
-    assert survive(deep) == "True"
-
-
-def test_a_plugin_with_host_functions_that_is_dropped_is_closed_at_once() -> None:
-    gc.disable()
-    try:
-        with nothing_leaks():
-            plugin = asking(refuse)
-            with contextlib.suppress(hotswap.HostFunctionFailed):
-                plugin.call("ask", 100)
-            assert plugin.call("ask", 1) == 1
-            with pytest.warns(ResourceWarning):
-                del plugin
-    finally:
-        gc.enable()

@@ -10,6 +10,7 @@ import pytest
 
 import hotswap
 from hotswap import HotReloadManager, HotReloadState
+from hotswap._host import Imports
 from worlds import Runner, World, eventually, manifest
 
 
@@ -107,10 +108,10 @@ def test_a_register_that_a_close_overtakes_closes_its_own_plugin(world: World) -
     at_work, go_on = threading.Event(), threading.Event()
     load = world.ports.runtime.load
 
-    def slow_load(wasm: object, its_manifest: hotswap.PluginManifest) -> object:
+    def slow_load(wasm: object, its_manifest: hotswap.PluginManifest, imports: Imports) -> object:
         at_work.set()
         assert go_on.wait(20)
-        return load(wasm, its_manifest)
+        return load(wasm, its_manifest, imports)
 
     world.ports.runtime.load = slow_load  # type: ignore[method-assign,assignment]
     manager = HotReloadManager(ports=world.ports)

@@ -10,6 +10,7 @@ import wasmtime
 
 import hotswap
 from hotswap import Cutover, HotReloadablePlugin, HotReloadManager, OnDrainTimeout
+from hotswap._host import Imports
 from hotswap._ports import Ports
 from hotswap._runtime import WasmRuntime
 from hotswap._threads import THREADS
@@ -241,12 +242,12 @@ def test_one_name_is_taken_from_the_start_of_its_register() -> None:
     load, refused = world.runtime.load, list[type[BaseException]]()
     with HotReloadManager(ports=world.ports) as manager:
 
-        def second(wasm: object, its_manifest: hotswap.PluginManifest) -> Any:
+        def second(wasm: object, its_manifest: hotswap.PluginManifest, imports: Imports) -> Any:
             world.runtime.load = load  # type: ignore[method-assign]
             with pytest.raises(hotswap.AlreadyRegistered) as caught:
                 manager.register("p", world.module(2), manifest(2))
             refused.append(caught.type)
-            return load(wasm, its_manifest)
+            return load(wasm, its_manifest, imports)
 
         world.runtime.load = second  # type: ignore[method-assign,assignment]
         assert manager.register("p", world.module(1), manifest(1)) is manager["p"]

@@ -11,6 +11,7 @@ import pytest
 
 import hotswap
 from hotswap import Cutover, HotReloadablePlugin, HotReloadState, OnDrainTimeout
+from hotswap._host import Imports
 from hotswap._version import Attempt, Version
 from worlds import Runner, World, eventually, manifest
 
@@ -264,10 +265,10 @@ def test_cancel_wins_over_a_prepare_that_is_still_at_work(world: World) -> None:
     with world.plugin() as plugin:
         load = plugin._upgrades._ports.runtime.load
 
-        def slow_load(wasm: object, its_manifest: hotswap.PluginManifest) -> object:
+        def slow_load(wasm: object, its_manifest: hotswap.PluginManifest, imports: Imports) -> object:
             at_work.set()
             assert go_on.wait(20)
-            return load(wasm, its_manifest)
+            return load(wasm, its_manifest, imports)
 
         plugin._upgrades._ports.runtime.load = slow_load  # type: ignore[method-assign,assignment]
         prepare = Runner(plugin.prepare_upgrade, world.module(2), manifest(2))
@@ -381,8 +382,8 @@ def test_close_does_not_wait_for_a_prepare_which_closes_its_own_candidate(world:
     with world.plugin() as plugin:
         load = plugin._upgrades._ports.runtime.load
 
-        def slow_load(wasm: object, its_manifest: hotswap.PluginManifest) -> object:
-            code = load(wasm, its_manifest)
+        def slow_load(wasm: object, its_manifest: hotswap.PluginManifest, imports: Imports) -> object:
+            code = load(wasm, its_manifest, imports)
             at_work.set()
             assert go_on.wait(20)
             return code

@@ -10,8 +10,11 @@ lease back with one atomic step and wakes whoever waits, and they see to the res
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
+
+from hotswap._frames import demand_frames
 
 if TYPE_CHECKING:
     from hotswap._manifest import PluginManifest
@@ -89,6 +92,11 @@ class Lease:
     def __del__(self) -> None:
         version = getattr(self, "version", None)  # unset if Ctrl-C struck `__init__`
         if version is not None and version.live.value:
+            try:
+                demand_frames()
+            except RecursionError:  # a thread of its own has room; there this runs once more, and never a third time
+                start_new_thread(Lease.__del__, (self,))
+                return
             lease = type(self)(version, self.instance, self.dead or self.instance.broken)
             version.home_of(lease).append(lease)
             version.wake()

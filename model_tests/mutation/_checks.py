@@ -72,6 +72,8 @@ CHECKS: Final = {
         unit_tests("runtime values", "test_runtime_values.py"),
         unit_tests("runtime prepared", "test_runtime_prepared.py", stuck_s=60),
         unit_tests("runtime stop", "test_runtime_stop.py", only="not storm and not ctrl_c"),
+        unit_tests("host functions", "test_host_functions.py"),
+        unit_tests("host calls", "test_host_calls.py", stuck_s=60),
         unit_tests("signing", "test_signing.py"),
         unit_tests("signing fuzz", "test_signing_fuzz.py", stuck_s=120),
         unit_tests("interrupts", "test_interrupts.py", only="OVERLAP and idle or waits", limit_s=400, stuck_s=120),

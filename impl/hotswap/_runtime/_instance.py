@@ -7,6 +7,7 @@ stopped, or was left by any exception after it entered the wasm leaves the insta
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import wasmtime
 
 from hotswap._errors import BadArgument, BadReply, OutOfMemory, UnknownFunction
+from hotswap._frames import demand_frames
 from hotswap._host import NO_IMPORTS, Imports
 from hotswap._ports import Data, Number, Value
 from hotswap._runtime._capi import delete_store
@@ -140,6 +142,7 @@ class WasmInstance:
         return answer
 
     def close(self) -> None:
+        demand_frames()  # a step that is begun is not begun again
         self._entries.close()
         while self._exits:
             try:
@@ -150,7 +153,10 @@ class WasmInstance:
 
     def __del__(self) -> None:
         if hasattr(self, "_exits"):
-            self.close()
+            try:
+                self.close()
+            except RecursionError:  # a thread of its own has room
+                start_new_thread(WasmInstance.close, (self,))
 
     def _start(self, module: wasmtime.Module) -> Mapping[str, object]:
         limits = self._limits

@@ -12,6 +12,7 @@ from mutation.catalogue import (
     counts,
     drain,
     epoch,
+    hosts,
     interrupts,
     modules,
     ownership,
@@ -45,6 +46,7 @@ TOPICS: Final[dict[str, tuple[Mutant, ...]]] = {
     "Modules": modules.MODULES,
     "Compiled code": modules.CACHE,
     "Runtime": runtime.RUNTIME,
+    "Host functions": hosts.HOSTS,
     "Signatures": signing.SIGNATURES,
     "The specification": specification.SPECIFICATION,
 }

@@ -3,7 +3,7 @@
 from typing import Final
 
 from mutation._mutant import diff, mutant, swap
-from mutation.catalogue._files import ADMIT, CODE, COMPAT, MANIFEST, MANIFEST_TOML, UPGRADE
+from mutation.catalogue._files import ADMIT, COMPAT, MANIFEST, MANIFEST_TOML, UPGRADE
 
 COMPATIBILITY: Final = (
     mutant(
@@ -15,13 +15,6 @@ COMPATIBILITY: Final = (
             "require([], ModuleRejected,",
         ),
         tries="survivors: manifest",
-        seed=6,
-    ),
-    mutant(
-        "imports-pass",
-        "A module may import what its manifest does not even ask for",
-        swap(CODE, "        refuse_imports(admitted.shape)\n", ""),
-        tries="runtime load: import_is_refused",
         seed=6,
     ),
     mutant(

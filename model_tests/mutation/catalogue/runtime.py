@@ -55,7 +55,7 @@ RUNTIME: Final = (
     mutant(
         "a-trap-breaks-nothing",
         "An instance that trapped counts as good",
-        swap(LIMITS, "return self.spoiled or bool(self.trap) or self.deadline.reason is not None", "return False"),
+        swap(LIMITS, "return self.spoiled or bool(self.trap) or deadline.reason is not None or", "return False and"),
         tries="runtime calls: trapped | runtime calls",
     ),
     mutant(
@@ -97,7 +97,7 @@ RUNTIME: Final = (
         diff(
             INSTANCE,
             """
-                     self._exits.append(self._limits.close)
+                     self._exits.append(partial(close_all, self._hosts))
         -            self._exits.append(partial(delete_store, store))
                      store.set_limits(
             """,
