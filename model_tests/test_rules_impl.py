@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from hotswap import Cutover, HotReloadablePlugin, ManifestBuilder, ManifestError, OnDrainTimeout
 from hotswap._compat import ModuleFacts, module_problems, upgrade_problems
-from hotswap._plugin import _seconds
 from hotswap._runtime import _values
 from hotswap._signature import Signature
+from hotswap._state import seconds_of
 from worlds import FakeWorld, manifest
 
 SIGNATURES = st.sampled_from([Signature((), ()), Signature(("i32",), ("i32",)), Signature(("i64",), ())])
@@ -155,12 +155,12 @@ def test_an_int_of_another_class_is_held_to_the_same_range(value: int) -> None:
 @pytest.mark.parametrize("value", [10**400, float("inf"), float("nan"), -1, -0.5, True, "1", None])
 def test_seconds_that_are_none_are_refused(value: object) -> None:
     with pytest.raises(ValueError, match="drain_timeout: expected seconds, finite and not negative"):
-        _seconds("drain_timeout", value)  # type: ignore[arg-type]
+        seconds_of("drain_timeout", value)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [0, 0.0, 5, 0.25, 10**15, sys.float_info.max])
 def test_seconds_are_taken_as_they_are(value: float) -> None:
-    assert _seconds("drain_timeout", value) == value
+    assert seconds_of("drain_timeout", value) == value
 
 
 def test_exclusive_is_never_told_to_detach() -> None:

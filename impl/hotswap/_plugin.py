@@ -13,12 +13,13 @@ from typing import Self, Unpack
 
 from hotswap._compat import Permissions
 from hotswap._errors import BadArgument, Overloaded, Reentrant
+from hotswap._frames import demand_frames
 from hotswap._host import HostFunction, Imports
 from hotswap._manifest import PluginManifest, load_manifest
 from hotswap._ports import Data, Instance, Number, Ports, Value, silent
 from hotswap._protocol import Watches, unwatched
 from hotswap._runtime import WasmRuntime
-from hotswap._state import Cutover, HotReloadState, HotReloadStats, OnDrainTimeout
+from hotswap._state import Cutover, HotReloadState, HotReloadStats, OnDrainTimeout, seconds_of
 from hotswap._threads import MONOTONIC, THREADS
 from hotswap._upgrade import Policy, Upgrades, fill, load
 from hotswap._version import Attempt, Lease, Version
@@ -58,8 +59,8 @@ class HotReloadablePlugin:
         self._cutover, self._on_drain_timeout = Cutover(cutover), OnDrainTimeout(on_drain_timeout)
         if self._cutover is Cutover.EXCLUSIVE and self._on_drain_timeout is OnDrainTimeout.DETACH:
             raise ValueError("EXCLUSIVE with DETACH: expected two versions never to run at once; choose ROLLBACK")
-        self._drain_timeout = _seconds("drain_timeout", drain_timeout)
-        self._queue_timeout = _seconds("queue_timeout", queue_timeout)
+        self._drain_timeout = seconds_of("drain_timeout", drain_timeout)
+        self._queue_timeout = seconds_of("queue_timeout", queue_timeout)
         if max_detached < 0:
             raise ValueError(f"max_detached: expected 0 or more, found {max_detached}")
         self._max_detached = max_detached
@@ -101,6 +102,7 @@ class HotReloadablePlugin:
                     lease = None
                     self._send_home(error)
                     raise
+                lease = None  # whoever keeps an exception keeps this frame
 
     def call_bytes(self, func: str, data: Data) -> bytes:
         """Call a bytes export: `data` is copied in, the reply is copied out (docs/plugin-authors.md).
@@ -123,6 +125,7 @@ class HotReloadablePlugin:
                     lease = None
                     self._send_home(error)
                     raise
+                lease = None  # whoever keeps an exception keeps this frame
 
     def _queue(self) -> Lease:
         self._imports.refuse_reentry()
@@ -149,8 +152,10 @@ class HotReloadablePlugin:
     def _send_home(self, error: BaseException) -> None:
         """Ctrl-C cut `_leave` short. If the lease is not home yet, only frames in the traceback hold it.
 
-        Whoever keeps the exception would keep the lease: clear them, so that its finalizer sends it home now.
+        Whoever keeps the exception would keep the lease: clear them, so that its finalizer sends it home now. If it had
+        no room, that is left to whoever handles the exception, and has more.
         """
+        demand_frames()
         traceback.clear_frames(error.__traceback__)
         self._protocol.settle()
 
@@ -247,7 +252,7 @@ class HotReloadablePlugin:
 
     @drain_timeout.setter
     def drain_timeout(self, seconds: float) -> None:
-        self._drain_timeout = _seconds("drain_timeout", seconds)
+        self._drain_timeout = seconds_of("drain_timeout", seconds)
 
     def stats(self) -> HotReloadStats:
         """The counts at this moment. Takes no lock."""
@@ -292,9 +297,3 @@ _OPERATIONS = {
         HotReloadablePlugin.close,
     )
 }
-
-
-def _seconds(option: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
-        raise ValueError(f"{option}: expected seconds, finite and not negative, found {value!r}")
-    return float(value)

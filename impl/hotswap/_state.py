@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -73,3 +74,10 @@ class HotReloadStats:
     def retired_versions(self) -> int:
         """Versions retired and not yet reclaimed: draining, detached or rolled back."""
         return max(0, len(self.in_flight) - 1)
+
+
+def seconds_of(option: str, value: float) -> float:
+    """The value of an option that is a time. Raises `ValueError`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
+        raise ValueError(f"{option}: expected seconds, finite and not negative, found {value!r}")
+    return float(value)

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from hotswap._errors import BadReply, OutOfMemory, Overloaded
-from hotswap._plugin import _seconds
 from hotswap._ports import Data
 from hotswap._runtime import _census, _instance, _values
 from hotswap._runtime._census import Census
@@ -22,6 +21,7 @@ from hotswap._runtime._linkage import Entry, Export
 from hotswap._runtime._prepared import PreparedLinkage
 from hotswap._runtime._ticker import TICK_S
 from hotswap._signature import Signature
+from hotswap._state import seconds_of
 from proofs._logic import from_to
 
 
@@ -112,7 +112,7 @@ def seconds(value: float) -> float | None:
     post: (_ is None) or (_ == value)
     """
     try:
-        return _seconds("drain_timeout", value)
+        return seconds_of("drain_timeout", value)
     except ValueError:
         return None
 

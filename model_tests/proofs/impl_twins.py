@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest import mock
 
-from hotswap import _compat, _plugin
+from hotswap import _compat, _state
 from hotswap._lifecycle import Lifecycle
 from hotswap._protocol import HotReloadProtocol
 from hotswap._runtime import _census, _deadline, _instance, _prepared, _values
@@ -179,8 +179,8 @@ LIMITS = {
         "asks too early": Twin(_deadline, "slice_ticks", "3 * TICK_S", "9 * TICK_S"),
     },
     "seconds": {
-        "waits less than no time": Twin(_plugin, "_seconds", "0 <= value", "-1 <= value"),
-        "waits for ever": Twin(_plugin, "_seconds", "not 0 <= value <= sys.float_info.max", "value < 0"),
+        "waits less than no time": Twin(_state, "seconds_of", "0 <= value", "-1 <= value"),
+        "waits for ever": Twin(_state, "seconds_of", "not 0 <= value <= sys.float_info.max", "value < 0"),
     },
     "memory_range": {
         "reads one byte beyond": Twin(

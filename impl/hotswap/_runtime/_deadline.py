@@ -126,6 +126,7 @@ class Deadline:
         if self.reason is None:
             _capi.delete_error(self._error)
             self.reason = StopReason.DEADLINE
+        self.exception = None  # nobody has raised it; its traceback leads here, and to frames that hold more
         self._rounds.close()
 
     def _left_s(self) -> float:

@@ -74,24 +74,24 @@ def link(shape: ModuleShape, imports: Imports) -> tuple[Link, ...]:
 class HostCall:
     """One granted function in one store. Knows neither the store nor the instance; keep it while the store is there."""
 
-    __slots__ = ("_callback", "_rounds", "func")
+    __slots__ = ("_callback", "func", "rounds")
 
     def __init__(self, granted: Link, imports: Imports, store: wasmtime.Store, deadline: Deadline) -> None:
         run = _runner(granted, imports)
-        self._rounds = _rounds(run, granted.name, deadline, _capi.stopper(store))
-        next(self._rounds)
-        self._callback = _capi.HostCallback(partial(min, 0, key=self._rounds.send))
+        self.rounds = _rounds(run, granted.name, deadline, _capi.stopper(store))
+        next(self.rounds)
+        self._callback = _capi.HostCallback(partial(min, 0, key=self.rounds.send))
         self.func = _capi.new_func(store, granted.type, self._callback)
-
-    def close(self) -> None:
-        """The store is closed."""
-        self._rounds.close()
 
 
 def close_all(calls: list[HostCall]) -> None:
-    """The same for all of a store."""
+    """Those of a store, which is closed.
+
+    A traceback that passed through a generator keeps its frame, and that keeps the frames which close it. So none of
+    these may know the generator: the cycle would keep what they hold, a lease for one, until the collector comes.
+    """
     while calls:
-        calls.pop().close()
+        calls.pop().rounds.close()
 
 
 class _GoOn(itertools.chain[int]):

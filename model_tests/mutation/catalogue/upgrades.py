@@ -78,8 +78,8 @@ PREPARE: Final = (
             PLUGIN,
             """
              def drain_timeout(self, seconds: float) -> None:
-        -        self._drain_timeout = _seconds("drain_timeout", seconds)
-        +        _seconds("drain_timeout", seconds)
+        -        self._drain_timeout = seconds_of("drain_timeout", seconds)
+        +        seconds_of("drain_timeout", seconds)
             """,
         ),
         tries="upgrade: in_force | survivors",
