@@ -17,6 +17,9 @@ GUARD_S_MAX = 80e-9
 P99_MAX, STALL_S_MAX = 1.25, 20e-3
 CACHED_S_MAX = 5e-3
 PLUGINS, ROUND, PLUGINS_BYTES_MAX, FLAT_MAX = 10_000, 100, 200e6, 1.25
+QUIET, BUSY = "nothing", "a busy thread"
+BESIDE: Final = {QUIET: 10e-3, BUSY: 250e-3}
+"""How late after its deadline a call may be stopped, by what runs beside it; 10 ms are two ticks."""
 TWO_THREADS_MIN, CONTROL_MIN, BODY_S_MIN = 1.85, 1.9, 10e-6
 
 
@@ -82,6 +85,11 @@ def flat(run: Run) -> Answer:
     return Answer(f"{times(again)}; a hundred in turn {times(turn)}", max(again, turn) <= FLAT_MAX)
 
 
+def late(run: Run, beside: str) -> Answer:
+    found = run.one("late", beside=beside).seconds
+    return Answer(f"{seconds(max(found))}; {spread(found, seconds)}", max(found) <= BESIDE[beside])
+
+
 def two_threads(run: Run) -> Answer:
     """Judged on the bodies on which the C control gets what the machine should give."""
     found, judged = [], []
@@ -117,6 +125,10 @@ GOALS: Final[list[Goal]] = [
     (f"upgrade to 1 MB that is in the compile cache: at most {seconds(CACHED_S_MAX)}", cached, ()),
     (f"{PLUGINS:,} plugins of one instance each: at most {megabytes(PLUGINS_BYTES_MAX)}", memory, ()),
     (f"a call of one of {PLUGINS:,} plugins: at most {FLAT_MAX}x that of one of few", flat, ()),
+    *(
+        (f"an endless loop beside {beside}: stopped at most {seconds(most)} after its deadline", late, (beside,))
+        for beside, most in BESIDE.items()
+    ),
     (
         f"two threads: at least {TWO_THREADS_MIN}x from bodies of {seconds(BODY_S_MIN)}, where C gives {CONTROL_MIN}x",
         two_threads,

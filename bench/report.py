@@ -59,6 +59,11 @@ DRAIN = """So many threads are inside a call of one length when the upgrade cuts
 time for all of it, had none begun, spread over the cores.
 """
 
+DEADLINES = """An endless loop is stopped so long after its deadline: deadlines of several lengths, and calls that begin
+at all moments of a tick of 5 ms. *A busy thread* runs Python all the while, so the ticker and the call that is to be
+stopped each wait for the interpreter.
+"""
+
 GROWTH = """Each in a process of its own. Memory is all that the process holds resident; maps are the lines of
 `/proc/self/maps`. One plugin is called again and again; and a hundred in turn, spread over all, whose memory no cache
 holds. A process may have more instances than the largest number here, and has a cap ([operating](operating.md)).
@@ -149,6 +154,14 @@ def cost(run: Run) -> Iterator[str]:
     yield table("in flight | drain | work left", rows)
 
 
+def deadlines(run: Run) -> str:
+    rows = [
+        [one.params["beside"], len(one.seconds), spread(one.seconds, seconds), seconds(max(one.seconds))]
+        for one in run.of("late")
+    ]
+    return table("beside | calls | late | latest", rows)
+
+
 def growth(run: Run) -> Iterator[str]:
     rows = [
         [
@@ -194,6 +207,7 @@ def page(runs: list[Run]) -> str:
         parts += [f"## Python {run.python}: threads\n\n{THREADS}", threads(run)]
         parts += [f"## Python {run.python}: upgrades under load\n\n{LOAD}", *load(run)]
         parts += [f"## Python {run.python}: cost of an upgrade\n\n{COST}", *cost(run)]
+        parts += [f"## Python {run.python}: deadlines\n\n{DEADLINES}", deadlines(run)]
         parts += [f"## Python {run.python}: growth\n\n{GROWTH}", *growth(run)]
     return "\n".join(parts)
 

@@ -58,6 +58,11 @@ def test_an_upgrade_from_the_cache(took: float, met: bool) -> None:
     assert verdict(run(cost), "upgrade to 1 MB that is in the compile cache").met is met
 
 
+@pytest.mark.parametrize(("latest", "met"), [(0.01, True), (0.0101, False)])
+def test_the_latest_stop_counts(latest: float, met: bool) -> None:
+    assert verdict(run(bench("late", [0.001, latest], beside="nothing")), "an endless loop beside nothing").met is met
+
+
 def crew(name: str, up: float) -> Iterator[dict[str, Any]]:
     for body in ("1 us", "10 us", "100 us", "1 ms", "5 ms"):
         for count, took in ((1, up), (2, 1.0)):
