@@ -153,6 +153,29 @@ def test_the_error_of_a_host_function_is_the_cause_whatever_the_wasm_does_next(f
         assert plugin.stats().discarded_instances == 1
 
 
+@pytest.mark.parametrize("error", [StopIteration, StopAsyncIteration, RecursionError, MemoryError, hotswap.Busy])
+def test_an_exception_of_any_kind_is_the_cause(error: type[Exception]) -> None:
+    with nothing_leaks(), asking(raising(error)) as plugin:
+        with pytest.raises(hotswap.HostFunctionFailed) as failure:
+            plugin.call("ask", 1)
+        assert type(failure.value.__cause__) is error
+
+
+@pytest.mark.parametrize("error", [GeneratorExit, SystemExit, KeyboardInterrupt])
+def test_what_is_no_error_is_raised_as_it_is(error: type[BaseException]) -> None:
+    with nothing_leaks(), asking(raising(error)) as plugin:
+        with pytest.raises(error):
+            plugin.call("ask", 1)
+        assert plugin.stats().discarded_instances == 1
+
+
+def raising(error: type[BaseException]) -> Callable[[int], int]:
+    def ask(number: int) -> int:
+        raise error(number)
+
+    return ask
+
+
 def test_no_function_of_the_host_runs_after_one_that_failed() -> None:
     asked = []
 

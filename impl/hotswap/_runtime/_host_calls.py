@@ -111,16 +111,18 @@ def _rounds(
     """
     go_on = _GoOn(itertools.repeat(0))
     go_on.send = partial(operator.is_, object())
-    position = 0
+    position, inside = 0, False
     try:
         while True:
             item = yield 0
             if position == _SLOTS and deadline.exception is None:
+                inside = True
                 run(item)
+                inside = False
             position = (position + 1) % _ITEMS
-    except GeneratorExit:
-        return
     except BaseException as error:  # noqa: BLE001  kept, and raised when the call is out of the wasm
+        if error.__class__ is GeneratorExit and not inside:
+            return  # closed
         if deadline.exception is None:
             deadline.exception, deadline.host = error, name
     try:
