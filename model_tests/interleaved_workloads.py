@@ -122,7 +122,7 @@ def settle_without_gathering(self: Core) -> None:
     current.attention.value = bool(self._waiters) or shut
     while self._waiters and not (shut and not self._waiters[0].held) and (lease := current.take()) is not None:
         self._waiters[0].lease = lease
-        self._waiters.popleft().parker.unpark()
+        self._waiters.pop(0).parker.unpark()
     for version in self._retired:
         if version.drained:
             self.wake()

@@ -27,8 +27,6 @@ Every method marked `locked` runs under one lock, which is held for a few steps 
 
 from __future__ import annotations
 
-from collections import deque
-
 from hotswap._errors import PluginClosed
 from hotswap._locked import locked
 from hotswap._ports import Bag, Clock, Parker, Sync
@@ -44,7 +42,7 @@ class Core:
         self.current = sync.atomic(first)
         self.closed = sync.atomic(False)
         self._parked: Bag[Parker] = sync.bag(())
-        self._waiters: deque[Waiter] = deque()
+        self._waiters: list[Waiter] = []
         self._retired: list[Version] = []  # retired and not yet reclaimed
         self._shut_since: float | None = None
         self._shut_s_total = 0.0
@@ -159,7 +157,7 @@ class Core:
         """Who has waited longest, if it may be served now. Those before it that have been served are told and go."""
         while self._waiters and self._waiters[0].lease is not None:
             self._waiters[0].parker.unpark()
-            self._waiters.popleft()
+            del self._waiters[0]
         may_be = self._waiters and not self.closed.value and (self._shut_since is None or self._waiters[0].held)
         return self._waiters[0] if may_be else None
 

@@ -70,7 +70,10 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         for field in fields_of(cls):
             if field.required and field.name not in table:
                 raise cls.problem(field.name, "expected a value, found none; write one, it has no default")
-        return cls(**table)
+        if table:
+            return cls(**table)
+        untouched: Self = _untouched(cls)
+        return untouched
 
     @classmethod
     def require_known(cls, key: str) -> None:
@@ -98,6 +101,12 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             words = str(error).replace("`", "").replace("Expected", "expected").replace(", got", ", found")
             words = words.replace("object", "table")  # msgspec speaks JSON, the reader writes TOML
             raise self.problem(key, f"{words}; the value is {reprlib.repr(value)}") from error
+
+
+@cache
+def _untouched(kind: type[Table]) -> Any:
+    """A table that has nothing but defaults: one for all manifests."""
+    return kind()
 
 
 def _with_structs(value: Any, kind: Any) -> Any:

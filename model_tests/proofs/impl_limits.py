@@ -121,7 +121,7 @@ class Grown(PreparedLinkage):
     """Knew its memory to have so many bytes; now it has as many or more."""
 
     def __init__(self, known: int, there: int) -> None:
-        self._memory = object()  # type: ignore[assignment]
+        self._where = object(), object()
         self._size, self._there = known, there
 
     def memory_size(self) -> int:

@@ -40,7 +40,7 @@ def on_tick(store: wasmtime.Store, callback: Any) -> None:
 def new_error(message: bytes) -> tuple[Any, int]:
     """An error of wasmtime's, and its address. Whoever has it must hand it on or delete it."""
     error = ffi.wasmtime_error_new(message)
-    return error, ctypes.cast(error, ctypes.c_void_p).value or 0
+    return error, ctypes.addressof(error.contents)
 
 
 def delete_error(error: Any) -> None:
@@ -104,15 +104,20 @@ def word(value: int) -> Any:
 
 
 def context_of(store: wasmtime.Store) -> Any:
-    return word(ctypes.cast(store._context(), ctypes.c_void_p).value or 0)  # noqa: SLF001
+    return word(ctypes.addressof(store._context().contents))  # noqa: SLF001
 
 
 def func_of(func: wasmtime.Func) -> Any:
-    return ctypes.byref(func._func)  # noqa: SLF001
+    return _alone(func._func)  # noqa: SLF001
 
 
 def memory_of(memory: wasmtime.Memory) -> Any:
-    return ctypes.byref(memory._memory)  # noqa: SLF001
+    return _alone(memory._memory)  # noqa: SLF001
+
+
+def _alone(part: Any) -> Any:
+    """A copy: what wasmtime-py hands out lies in a larger structure, which it would keep."""
+    return ctypes.byref(type(part).from_buffer_copy(part))
 
 
 def error_from(address: int) -> wasmtime.WasmtimeError:

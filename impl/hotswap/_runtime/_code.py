@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import wasmtime
 
@@ -25,6 +26,28 @@ if TYPE_CHECKING:
 INIT, PROBE = "hotswap_init", "hotswap_probe"
 
 
+class _Known:
+    """What is known of a module, once for all that is made of it."""
+
+    __slots__ = ("__weakref__", "facts", "table")
+
+    def __init__(self, admitted: Admitted) -> None:
+        shape = admitted.shape
+        functions = shape.functions
+        imports = frozenset(f"{item.module}.{item.name}" for item in shape.imports)
+        self.facts = ModuleFacts(admitted.digest, functions, imports)
+        self.table = {name: Export.of(name, signature) for name, signature in functions.items()}
+
+
+_lock = threading.RLock()  # a finalizer may run in here
+_known: WeakValueDictionary[str, _Known] = WeakValueDictionary()
+
+
+def _known_of(admitted: Admitted) -> _Known:
+    with _lock:
+        return _known.get(admitted.digest) or _known.setdefault(admitted.digest, _Known(admitted))
+
+
 class WasmCode:
     """A compiled module under its manifest's limits. Implements the port `Code`."""
 
@@ -33,9 +56,8 @@ class WasmCode:
         self._limits = manifest.resources
         self._interrupted = StopFlag()
         self._module = compiled(admitted, metered=self._limits.fuel_limit > 0)
-        signatures = admitted.shape.functions
-        self.facts = ModuleFacts(admitted.digest, signatures, frozenset(each.name for each in self._links))
-        self._table = {name: Export.of(name, signature) for name, signature in signatures.items()}
+        self._known = _known_of(admitted)
+        self.facts, self._table = self._known.facts, self._known.table
 
     def instantiate(self, *, probe: bool) -> WasmInstance:
         """Make and initialise one instance, and probe it if asked to.

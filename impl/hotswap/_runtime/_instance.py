@@ -43,6 +43,8 @@ _BYTES = Signature(("i32", "i32"), ("i64",))
 class _Entries(dict[str, Entry]):
     """The entries of one instance, each made when it is first called. Without a linkage it is closed."""
 
+    __slots__ = ("_table", "linkage")
+
     def __init__(self, table: Mapping[str, Export]) -> None:
         self._table = table
         self.linkage: Linkage | None = None

@@ -114,17 +114,22 @@ def _functions() -> tuple[_capi.Raw, ...]:
 class PreparedLinkage:
     """Implements `Linkage` on the C interface."""
 
+    __slots__ = (
+        *("_base", "_context", "_data", "_data_size", "_fuel", "_functions", "_limits"),
+        *("_run", "_set_fuel", "_size", "_steps", "_view", "_where"),
+    )
+
     def __init__(
         self, limits: CallLimits, functions: Mapping[str, wasmtime.Func], memory: wasmtime.Memory | None
     ) -> None:
-        self._limits, self._functions, self._memory = limits, functions, memory
+        self._limits = limits
+        self._functions = {name: _capi.func_of(function) for name, function in functions.items()}
         self._context = _capi.context_of(limits.store)
         self._run, self._set_fuel, self._data, self._data_size = _functions()
         self._fuel = self._context, _capi.word(limits.fuel)
         self._steps: dict[str, Entry] = {}
         self._base, self._size, self._view = 0, 0, memoryview(b"")
-        if memory is not None:
-            self._where = self._context, _capi.memory_of(memory)
+        self._where = None if memory is None else (self._context, _capi.memory_of(memory))
 
     def entry(self, export: Export) -> Entry:
         return self._bind(export, _WHOLE_CALL)
@@ -143,10 +148,10 @@ class PreparedLinkage:
 
     def holds(self, start: int, size: int) -> bool:
         """A memory never shrinks, so what it held it holds."""
-        return self._memory is not None and (start + size <= self._size or start + size <= self.memory_size())
+        return self._where is not None and (start + size <= self._size or start + size <= self.memory_size())
 
     def memory_size(self) -> int:
-        if self._memory is not None:
+        if self._where is not None:
             self._base, self._size = 0, self._data_size(*self._where) or 0
         return self._size
 
@@ -158,6 +163,7 @@ class PreparedLinkage:
 
     def _seen(self) -> memoryview:
         """The memory as it lies now: when it grew, it may have moved."""
+        assert self._where is not None  # noqa: S101  it holds what is reached for
         base = self._data(*self._where) or 0
         if base != self._base:
             self._base, self._view = base, _capi.view_of(base, self._size)
@@ -177,7 +183,7 @@ class PreparedLinkage:
             fuel=self._fuel,
             handles=(
                 self._context,
-                _capi.func_of(self._functions[export.name]),
+                self._functions[export.name],
                 ctypes.byref(array),
                 _capi.word(slots),
                 ctypes.byref(limits.trap),

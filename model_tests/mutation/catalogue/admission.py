@@ -94,7 +94,7 @@ ADMISSION: Final = (
             """
                  while self._waiters and self._waiters[0].lease is not None:
         -            self._waiters[0].parker.unpark()
-                     self._waiters.popleft()
+                     del self._waiters[0]
             """,
         ),
         tries="two calls",

@@ -122,8 +122,8 @@ RUNTIME: Final = (
         diff(
             PREPARED,
             """
-        -        return self._memory is not None and (start + size <= self._size or start + size <= self.memory_size())
-        +        return self._memory is not None and (start + size < self._size or start + size < self.memory_size())
+        -        return self._where is not None and (start + size <= self._size or start + size <= self.memory_size())
+        +        return self._where is not None and (start + size < self._size or start + size < self.memory_size())
             """,
         ),
         tries="runtime bytes: last_byte",
