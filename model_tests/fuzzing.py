@@ -21,7 +21,7 @@ from typing import Final
 
 from runtime_modules import alone
 
-HANGS_AFTER_S: Final = 300
+hangs_after_s = 300.0
 AT_ONCE: Final = 100
 """So many examples take less than that, on the slowest machine."""
 
@@ -38,7 +38,7 @@ def examine(
     try:
         for number in range(int(first), int(first) + int(count)):
             if (number - int(first)) % AT_ONCE == 0:
-                faulthandler.dump_traceback_later(HANGS_AFTER_S, exit=True, file=2)
+                faulthandler.dump_traceback_later(hangs_after_s, exit=True, file=2)
             os.pwrite(note, b"%20d" % number, 0)
             try:
                 became.update(fates(number))

@@ -19,14 +19,16 @@ import pytest
 import cache_fuzz
 import fuzzing
 import manifest_fuzz
+import manifest_generated
 import signature_fuzz
 from fuzzing import examine, hold
-from hotswap import ManifestError, PluginManifest
+from hotswap import BadSignature, CompileCache, ManifestError, PluginManifest
 from hotswap._manifest_toml import Table
 from hotswap.signing import _trust, _verify
+from signed_plugins import ALICE
 
 CHUNK = 50_000
-FATES = {
+FATES: dict[object, tuple[str, ...]] = {
     manifest_fuzz.fuzz: ("as it was meant", "refused", "no TOML", "keys too long", "damaged and right", "counted"),
     cache_fuzz.fuzz: ("hits", "misses", "rejected", "loaded from the cache", "compiled anew"),
     signature_fuzz.fuzz: (
@@ -66,8 +68,10 @@ def test_many_signatures_made_by_chance_hold(tmp_path: Path, chunk: int) -> None
 
 
 def test_the_same_number_is_the_same_example() -> None:
-    assert [manifest_fuzz.example(number) for number in range(50)] == [manifest_fuzz.example(n) for n in range(50)]
-    assert len({manifest_fuzz.example(number).text for number in range(500)}) > 490
+    assert [manifest_generated.example(number) for number in range(50)] == [
+        manifest_generated.example(n) for n in range(50)
+    ]
+    assert len({manifest_generated.example(number).text for number in range(500)}) > 490
     once, again = (json.loads(signature_fuzz.fuzz("0", "300", os.devnull)) for _ in range(2))
     assert once == again
     once, again = (json.loads(cache_fuzz.fuzz("0", "100", os.devnull)) for _ in range(2))
@@ -108,7 +112,7 @@ def unauthenticated(patch: pytest.MonkeyPatch) -> None:
 
 
 def entries_of_any_name(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(cache_fuzz.CompileCache, "_mac", lambda self, name, data: hmac.digest(self._key, data, "sha256"))
+    patch.setattr(CompileCache, "_mac", lambda self, name, data: hmac.digest(self._key, data, "sha256"))
 
 
 def any_manifest(patch: pytest.MonkeyPatch) -> None:
@@ -121,14 +125,14 @@ def any_signature(patch: pytest.MonkeyPatch) -> None:
     def believing(self: _trust.TrustStore, statement: Any, signature: bytes, origin: str) -> str:
         try:
             return signer(self, statement, signature, origin)
-        except _trust.BadSignature:
+        except BadSignature:
             return "alice"
 
     patch.setattr(_trust.TrustStore, "signer", believing)
 
 
 def any_pem(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(_trust, "public_key", lambda pem, origin: signature_fuzz.ALICE._key.public_key())
+    patch.setattr(_trust, "public_key", lambda pem, origin: ALICE._key.public_key())
 
 
 @pytest.mark.parametrize(
@@ -169,7 +173,7 @@ def dying(first: str, count: str, current: str) -> str:
 
 
 def hanging(first: str, count: str, current: str) -> str:
-    fuzzing.HANGS_AFTER_S = 0.2  # type: ignore[misc]
+    fuzzing.hangs_after_s = 0.2
 
     def fates(number: int) -> Iterator[str]:
         if number == 105:
