@@ -60,6 +60,8 @@ def read(script: str) -> Iterator[Form]:
                 raise BadScript(f"expected a form, found ) at {token.start()}")
             form = open_.pop()
             form.end = at
+            if form.head.startswith("@"):
+                continue  # an annotation, which may stand anywhere
             if len(open_) == 1:
                 yield form
             else:
