@@ -25,6 +25,7 @@ import hotswap
 from damage import damaged
 from fuzzing import examine
 from hotswap import CompileCache
+from hotswap._runtime import _compiled
 from runtime_modules import ANSWER, running
 
 MODULE: Final = bytes(wasmtime.wat2wasm(f"(module {ANSWER})"))
@@ -58,10 +59,12 @@ class Bench:
         self.elsewhere = self.root / "elsewhere"
         self.elsewhere.mkdir()
         hotswap.use_compile_cache(self.cache)
+        _compiled._modules.clear()  # as in a process that has just begun
         with running(MODULE) as instance:
             assert instance.call("answer", ()) == 42
         (self.module,) = (name for name, _ in self.cache.made)
-        self.descriptors = descriptors()
+        self.descriptors = 0
+        """Open before the first example."""
 
     def entry(self, name: str, contents: bytes, key: bytes | None = None) -> bytes:
         """What the file of an entry holds, written down a second time."""
@@ -214,8 +217,10 @@ def check(number: int) -> str:
 def load(number: int) -> str:
     """As a plugin is loaded, with whatever stands in the place of its code."""
     chance, made = random.Random(number), bench()
+    _compiled._modules.clear()
     with running(MODULE):
         pass  # the entry is there, as it should be
+    _compiled._modules.clear()
     changed(number // LOADED, made.module, chance)
     deserialize, given = wasmtime.Module.deserialize, 0
 
@@ -231,6 +236,7 @@ def load(number: int) -> str:
 
 
 def fates(number: int) -> Iterator[str]:
+    bench().descriptors = bench().descriptors or descriptors()
     try:
         yield load(number) if number % LOADED == 0 else check(number)
     finally:
@@ -245,9 +251,10 @@ def told(number: int) -> str:
 
 
 def fuzz(first: str, count: str, current: str) -> str:
+    made = bench()
     try:
         return examine(fates, told, first, count, current)
     finally:
         hotswap.use_compile_cache(None)
-        shutil.rmtree(bench().root)
+        shutil.rmtree(made.root)
         bench.cache_clear()

@@ -247,6 +247,12 @@ def test_a_key_of_another_length_is_refused(folder: Folder, size: int) -> None:
         folder.opened()
 
 
+def test_a_fifo_in_the_place_of_the_key_is_refused(folder: Folder) -> None:
+    make_a_fifo(folder.key_file)
+    with pytest.raises(UnsafeCache, match="expected 32 bytes, found 0"):
+        folder.opened()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
 def test_a_folder_or_an_entry_of_somebody_else_is_refused(folder: Folder) -> None:
     answer_of(MODULE)

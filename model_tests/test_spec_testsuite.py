@@ -140,6 +140,7 @@ FLOAT = '(module (func (export "f") (result f32) (f32.const {})))\n(assert_retur
         ('(assert_invalid (module) "why")', "expected a module that is refused .*, and it is admitted: 00 61 73 6d"),
         ('(assert_malformed (module binary "\\00asm\\01\\00\\00\\00") "why")', "expected a module that is refused"),
         ('(assert_malformed (module quote "(func)") "why")', "expected a module that is refused"),
+        ("(module" + "(table 1 funcref)" * 5 + ")", "expected a valid module, found .*at most 4 tables"),
         ("(module (func (result i32)))", "expected a valid module, found .*type mismatch"),
         ('(module binary "\\00asm\\01\\00\\00\\00\\01")', "expected a valid module, found"),
         ("(module (func $f unreachable) (start $f))", "expected a module that starts, found"),

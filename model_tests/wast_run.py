@@ -18,7 +18,6 @@ from hotswap import (
     BadArgument,
     CallTrapped,
     InitFailed,
-    LimitExceeded,
     ModuleRejected,
     UnknownFunction,
     UnsupportedModule,
@@ -164,8 +163,6 @@ class Script:
             if compiles(wasm) and not any(form in str(error) for form in OLD_THINGS_IN_NEW_FORMS):
                 raise Wrong(f"called switched off, and our engine takes it: {error}") from error
             raise Outside(SWITCHED_OFF) from error
-        except LimitExceeded as error:
-            raise Outside("more than any manifest allows") from error
         except InitFailed as error:
             raise Wrong(f"expected a module that starts, found {error}") from error
         except ModuleRejected as error:

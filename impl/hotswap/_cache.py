@@ -177,7 +177,7 @@ def _key(path: Path) -> bytes:
         finally:
             os.close(file)
             half.unlink()
-    file = os.open(path, os.O_RDONLY | _NO_FOLLOW)
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _NO_FOLLOW)  # a FIFO is not waited for
     try:
         _demand_ours(os.fstat(file), f"key file {str(path)!r}", _OTHERS)
         key = os.read(file, _KEY_BYTES + 1)
