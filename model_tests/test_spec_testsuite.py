@@ -17,10 +17,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import wasmtime
 
 import wast_run
 from hotswap._runtime import WasmRuntime
-from runtime_modules import alone, nothing_leaks
+from runtime_modules import alone, nothing_leaks, resources
 from wast import BadScript, bits, bits_of, is_as, is_signalling, read, unquoted, value_of
 from wast_run import SIGNALLING, SWITCHED_OFF, VALUES, ran, suite
 
@@ -130,6 +131,11 @@ FLOAT = '(module (func (export "f") (result f32) (f32.const {})))\n(assert_retur
         (ADD + '(assert_return (invoke "add" (i32.const 1)) (i32.const 3))', "line 2: assert_return: .* found 2"),
         (ADD + '(assert_return (invoke "add" (i32.const 1)))', "expected \\[\\], found 2"),
         (ADD + '(assert_return (invoke "add" (i32.const 1)) (i64.const 2) (i32.const 2))', "found 2"),
+        (
+            ADD + '(assert_return (invoke "add") (i32.const 2))',
+            "expected a call, found add.*: expected 1 arguments, found 0",
+        ),
+        (ADD + '(assert_return (invoke "sub"))', "expected a function 'sub'"),
         (ADD + '(assert_trap (invoke "add" (i32.const 1)) "why")', "expected a trap, found 2"),
         (ADD + '(assert_exhaustion (invoke "add" (i32.const 1)) "why")', "expected a trap, found 2"),
         (
@@ -165,10 +171,15 @@ def test_a_product_that_is_wrong_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     wrong = ran(OWN).wrong
     assert any("assert_invalid: expected a module that is refused" in each for each in wrong)
     assert any("assert_malformed: expected a module that is refused" in each for each in wrong)
+    loop = wasmtime.wat2wasm('(module (func (export "deep") (loop br 0)))')
+    monkeypatch.setattr(wast_run, "MANIFEST", resources(timeout_ms=1))
+    monkeypatch.setattr(WasmRuntime, "load", lambda self, wasm, manifest: load(self, loop, manifest))
+    (told,) = ran('(module) (assert_exhaustion (invoke "deep") "call stack exhausted")').wrong
+    assert "expected a trap, found DeadlineExceeded" in told
     monkeypatch.setattr(wast_run, "compiles", lambda wasm: True)
     monkeypatch.setattr(WasmRuntime, "load", load)
-    (wrong_,) = ran('(module (func (export "f") (param v128)))').wrong
-    assert "called switched off, and our engine takes it" in wrong_
+    (told,) = ran('(module (func (export "f") (param v128)))').wrong
+    assert "called switched off, and our engine takes it" in told
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from hotswap import (
     CallTrapped,
     InitFailed,
     ModuleRejected,
-    UnknownFunction,
     UnsupportedModule,
 )
 from hotswap._manifest import LARGEST
@@ -64,8 +63,8 @@ class Action(NamedTuple):
     def call(self) -> object:
         try:
             return self.instance.call(self.name, self.args)
-        except (BadArgument, UnknownFunction) as error:  # a reference or a vector among its types
-            raise Skipped(VALUES) from error
+        except BadArgument as error:
+            raise Wrong(f"{self.name}{self.args}: expected a call, found {error}") from error
 
 
 class Script:
@@ -200,7 +199,13 @@ class Script:
             raise Outside(f"calls of such modules ({slot})")
         if slot is None:
             raise Wrong(f"expected a module {named(form)!r}")
-        return Action(slot, form.texts()[0].decode(), tuple(value_of(*number(each)) for each in form.forms()))
+        name = form.texts()[0].decode()
+        export = slot._table.get(name)
+        if export is None:
+            raise Wrong(f"expected a function {name!r}")
+        if export.converters is None:
+            raise Skipped(VALUES)
+        return Action(slot, name, tuple(value_of(*number(each)) for each in form.forms()))
 
     def _invoke(self, form: Form) -> str:
         try:
@@ -238,7 +243,7 @@ class Script:
             action = self._action(what)
             found = action.call()
         except CallTrapped as error:
-            if not isinstance(error.__cause__, wasmtime.Trap):
+            if type(error) is not CallTrapped or not isinstance(error.__cause__, wasmtime.Trap):
                 raise Wrong(f"expected a trap, found {error!r}") from error
             return "trapped as expected"
         raise Wrong(f"{action.name}{action.args}: expected a trap, found {found}")
