@@ -34,6 +34,11 @@ class Form:
     def head(self) -> str:
         return str(self.items[0]) if self.items and isinstance(self.items[0], str) else ""
 
+    @property
+    def name(self) -> str:
+        """That of the module it is or is about, or nothing."""
+        return self.word(1) if self.word(1).startswith("$") else ""
+
     def word(self, at: int) -> str:
         """The word there, or nothing."""
         item = self.items[at] if at < len(self.items) else ""
@@ -142,6 +147,10 @@ def is_signalling(kind: str, of: int) -> bool:
         return False
     of &= (1 << (WIDTHS[kind] - 1)) - 1
     return of > exponent(kind) and not of & quiet_bit(kind)
+
+
+def is_signalling_f32(kind: str, text: str) -> bool:
+    return kind == "f32" and text.lstrip("+-").startswith("nan:0x") and is_signalling(kind, bits(kind, text))
 
 
 def is_as(kind: str, pattern: str, found: int) -> bool:
