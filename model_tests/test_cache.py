@@ -117,6 +117,11 @@ def make_a_folder(path: Path) -> None:
     path.mkdir()
 
 
+def make_a_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
 DAMAGE: Final[dict[str, Callable[[Path], object]]] = {
     "a bit of the contents": lambda path: flip(path, 1_000),
     "a bit of the authentication": lambda path: flip(path, 3),
@@ -126,6 +131,7 @@ DAMAGE: Final[dict[str, Callable[[Path], object]]] = {
     "a byte more": lambda path: path.write_bytes(path.read_bytes() + b"\0"),
     "writable by others": lambda path: path.chmod(0o622),
     "a folder": make_a_folder,
+    "a FIFO that nobody writes to": make_a_fifo,
 }
 
 
@@ -145,6 +151,19 @@ def test_a_damaged_entry_is_never_deserialized_and_made_anew(
     if entry.is_file():
         assert answer_of(MODULE) == 42
         assert folder.cache.stats.hits == 1, "it was made anew"
+
+
+def open_files() -> int:
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_entry_costs_no_descriptor(what: str, folder: Folder) -> None:
+    folder.cache.put("a", b"contents" * 500)
+    DAMAGE[what](folder.path / "a.cwasm")
+    before = open_files()
+    assert [folder.cache.get("a") for _ in range(3)] == [None] * 3
+    assert open_files() == before
 
 
 def test_an_entry_under_another_name_is_rejected(folder: Folder) -> None:
@@ -225,6 +244,12 @@ def test_a_key_in_the_folder_is_refused(tmp_path: Path) -> None:
 def test_a_key_of_another_length_is_refused(folder: Folder, size: int) -> None:
     folder.key_file.write_bytes(bytes(size))
     with pytest.raises(UnsafeCache, match=rf"expected 32 bytes, found {size}"):
+        folder.opened()
+
+
+def test_a_fifo_in_the_place_of_the_key_is_refused(folder: Folder) -> None:
+    make_a_fifo(folder.key_file)
+    with pytest.raises(UnsafeCache, match="expected 32 bytes, found 0"):
         folder.opened()
 
 

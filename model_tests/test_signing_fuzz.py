@@ -5,6 +5,7 @@ Every single bit of each file is flipped, and files are cut, mixed and made up b
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,23 @@ def test_made_up_keys_are_refused(pem: bytes, name: str) -> None:
     for passphrase in (None, b"", b"phrase"):
         with pytest.raises(KeyRejected):
             SigningKey.from_pem(pem, passphrase)
+
+
+def test_a_folder_or_a_fifo_in_the_place_of_a_file_is_refused_and_costs_no_descriptor(tmp_path: Path) -> None:
+    path, folder = put(tmp_path, "p", 1, "1.0.0"), put_trust(tmp_path / "trust", alice=ALICE)
+    for file in path, path.with_suffix(".toml"), tmp_path / "p.wasm.sig", folder / "alice.pem":
+        whole = file.read_bytes()
+        for make in (file.mkdir, lambda file=file: os.mkfifo(file, 0o600)):
+            file.unlink(missing_ok=True)
+            make()
+            before = len([*Path("/proc/self/fd").iterdir()])
+            with pytest.raises(HotswapError, match="it is no plain file"):
+                verified(path, TrustStore.from_directory(folder))
+            assert len([*Path("/proc/self/fd").iterdir()]) == before
+            file.rmdir() if file.is_dir() else file.unlink()
+        file.write_bytes(whole)
+        file.chmod(0o644)
+    verified(path, TrustStore.from_directory(folder))
 
 
 def test_damaged_files_on_disk_raise_typed_errors_only(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from hypothesis import strategies as st
 
 import wasm_bytes as w
 import wasm_fuzz
+from fuzzing import hold
 from hotswap import LimitExceeded, MalformedModule, UnsupportedModule
 from hotswap._wasm import Export, ModuleLimits, ModuleShape, Pages, read_module
-from runtime_modules import alone
 from wasm_fuzz import check, fuzz, run, shrunk
 from wasm_generated import example, split, whole_modules
 from wasm_reading import LIMITS, calls_made
@@ -27,18 +26,8 @@ QUICK = 5_000
 CHUNK = 50_000
 
 
-def hold(first: int, count: int, note: Path) -> dict[str, int]:
-    """What became of so many modules; fails if something does not hold, or the child dies or hangs."""
-    child = alone(fuzz, str(first), str(count), str(note), timeout=1_800)
-    assert child.returncode == 0, f"exit {child.returncode} at module {note.read_text()}: {child.stderr[-3000:]}"
-    output, end, _ = child.stdout.partition("[survived]")
-    assert end
-    became: dict[str, int] = json.loads(output)
-    return became
-
-
 def test_modules_made_by_chance_hold(tmp_path: Path) -> None:
-    became = hold(0, QUICK, tmp_path / "note")
+    became = hold(fuzz, 0, QUICK, tmp_path / "note")
     assert became["agreed"] > QUICK / 5, became
     assert became["malformed"] > QUICK / 5, became
     for fate in "switched off", "another form", "too much", "does not compile", "refused", "a call failed", "ran":
@@ -48,7 +37,7 @@ def test_modules_made_by_chance_hold(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("chunk", range(1, 21))
 def test_many_modules_made_by_chance_hold(tmp_path: Path, chunk: int) -> None:
-    hold(chunk * CHUNK, CHUNK, tmp_path / "note")
+    hold(fuzz, chunk * CHUNK, CHUNK, tmp_path / "note")
 
 
 # The reader by itself --------------------------------------------------------------------------------------
@@ -123,15 +112,15 @@ def test_a_failure_is_told_as_small_as_it_gets(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(wasm_fuzz, "read_module", lying)
     assert shrunk(GOOD) == w.module(w.section(w.MEMORY, b"\1\0\1"), w.exports(("m", 2, 0)))
     monkeypatch.setattr(wasm_fuzz, "example", lambda number: GOOD if number == 7 else w.HEADER)
-    with pytest.raises(AssertionError, match=r"module 7: AssertionError.*\nas small as it gets: 00 61 73 6d 01 00"):
+    with pytest.raises(AssertionError, match=r"example 7: AssertionError.*\nas small as it gets: 00 61 73 6d 01 00"):
         fuzz("0", "10", str(tmp_path / "note"))
     assert int((tmp_path / "note").read_text()) == 7
 
 
 def test_a_module_that_kills_is_named(tmp_path: Path) -> None:
     (tmp_path / "note").write_text("41")
-    with pytest.raises(AssertionError, match="exit 1 at module 41"):
-        hold(0, "no number", tmp_path / "note")  # type: ignore[arg-type]
+    with pytest.raises(AssertionError, match="exit 1 at example 41"):
+        hold(fuzz, 0, "no number", tmp_path / "note")  # type: ignore[arg-type]
 
 
 def test_the_same_number_is_the_same_module() -> None:

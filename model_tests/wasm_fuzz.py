@@ -11,9 +11,7 @@ The reader ends, and raises kinds of `ModuleRejected` and nothing else. It agree
 
 from __future__ import annotations
 
-import json
-import os
-from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
@@ -21,6 +19,7 @@ import wasmtime
 
 import hotswap
 import wasm_bytes as w
+from fuzzing import examine
 from hotswap import LimitExceeded, MalformedModule, ModuleRejected, UnsupportedModule
 from hotswap._plugin import REAL_PORTS
 from hotswap._runtime._engine import engine
@@ -152,21 +151,19 @@ def run(wasm: bytes) -> str:
     return "ran"
 
 
+def fates(number: int) -> Iterator[str]:
+    wasm = example(number)
+    yield check(wasm)
+    if number % ALL_THE_WAY == 0:
+        yield run(wasm)
+
+
+def shortest(number: int) -> str:
+    return f"as small as it gets: {shrunk(example(number)).hex(' ')}"
+
+
 def fuzz(first: str, count: str, current: str) -> str:
-    """Check so many modules; the number of the one at work is in the file `current`, for the case that it kills."""
-    became, note = Counter[str](), os.open(current, os.O_WRONLY | os.O_CREAT)
-    for number in range(int(first), int(first) + int(count)):
-        os.pwrite(note, b"%20d" % number, 0)
-        wasm = example(number)
-        try:
-            became[check(wasm)] += 1
-            if number % ALL_THE_WAY == 0:
-                became[run(wasm)] += 1
-        except Exception as error:
-            smallest = shrunk(wasm)
-            raise AssertionError(f"module {number}: {error!r}\nas small as it gets: {smallest.hex(' ')}") from error
-    os.close(note)
-    return json.dumps(became)
+    return examine(fates, shortest, first, count, current)
 
 
 def shrunk(wasm: bytes) -> bytes:

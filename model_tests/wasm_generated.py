@@ -15,6 +15,7 @@ from typing import Final
 import wasmtime
 
 import wasm_bytes as w
+from damage import cut, flip, remove, repeat
 from runtime_modules import BYTES, CALLS
 
 ODDNESS: Final = (0.0, 0.0, 0.01, 0.05)
@@ -203,10 +204,6 @@ def whole_modules() -> tuple[bytes, ...]:
     return (*texts, *(path.read_bytes() for path in sorted(shipped.glob("*.wasm"))))
 
 
-def _flip(data: bytes, at: int, chance: random.Random) -> bytes:
-    return data[:at] + bytes([data[at] ^ 1 << chance.randint(0, 7)]) + data[at + 1 :]
-
-
 def _tell(data: bytes, at: int, chance: random.Random) -> bytes:
     return data[:at] + bytes([chance.choice(_TELLING)]) + data[at + 1 :]
 
@@ -215,25 +212,12 @@ def _insert(data: bytes, at: int, chance: random.Random) -> bytes:
     return data[:at] + chance.choice((chance.randbytes(1), b"\x80", w.u32(chance.getrandbits(32)))) + data[at:]
 
 
-def _remove(data: bytes, at: int, chance: random.Random) -> bytes:
-    return data[:at] + data[at + chance.randint(1, 4) :]
-
-
-def _repeat(data: bytes, at: int, chance: random.Random) -> bytes:
-    end = at + chance.randint(1, 16)
-    return data[:end] + data[at:end] * chance.randint(1, 3) + data[end:]
-
-
-def _cut(data: bytes, at: int, chance: random.Random) -> bytes:
-    return data[:at]
-
-
 def _pad(data: bytes, at: int, chance: random.Random) -> bytes:
     return data[:at] + w.u32(data[at], chance.randint(1, 5)) + data[at + 1 :]
 
 
 _DAMAGES: Final[tuple[Callable[[bytes, int, random.Random], bytes], ...]] = (
-    *(_flip, _flip, _tell, _tell, _insert, _remove, _repeat, _cut, _pad),
+    *(flip, flip, _tell, _tell, _insert, remove, repeat, cut, _pad),
 )
 
 

@@ -177,7 +177,7 @@ def _key(path: Path) -> bytes:
         finally:
             os.close(file)
             half.unlink()
-    file = os.open(path, os.O_RDONLY | _NO_FOLLOW)
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _NO_FOLLOW)  # a FIFO is not waited for
     try:
         _demand_ours(os.fstat(file), f"key file {str(path)!r}", _OTHERS)
         key = os.read(file, _KEY_BYTES + 1)
@@ -192,13 +192,17 @@ def _key(path: Path) -> bytes:
 
 
 def _read(name: str, folder: int, bytes_max: int) -> tuple[bytes, bytes]:
-    """The authentication and the contents of an entry."""
-    with os.fdopen(os.open(name, os.O_RDONLY | _NO_FOLLOW, dir_fd=folder), "rb") as file:
-        facts = os.fstat(file.fileno())
+    """The authentication and the contents of an entry. A FIFO in its place is not waited for."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | _NO_FOLLOW, dir_fd=folder)
+    try:
+        facts = os.fstat(descriptor)
         _demand_ours(facts, f"entry {name}", stat.S_IWGRP | stat.S_IWOTH)
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > bytes_max:
             raise UnsafeCache(f"entry {name}: expected a file of at most {bytes_max} bytes, found {facts.st_size}")
-        return file.read(_MAC_BYTES), file.read(max(facts.st_size - _MAC_BYTES, 0))
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(_MAC_BYTES), file.read(max(facts.st_size - _MAC_BYTES, 0))
+    finally:
+        os.close(descriptor)
 
 
 def _write(name: str, mac: bytes, contents: bytes, folder: int) -> None:

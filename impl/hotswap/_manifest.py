@@ -7,7 +7,6 @@ sections. Whether a module keeps what its manifest promises is the question of `
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,6 +15,7 @@ import msgspec
 import tomli_w
 
 from hotswap._errors import ManifestError
+from hotswap._manifest_text import TEXT_MAX, document
 from hotswap._manifest_toml import (
     LARGEST,
     Capabilities,
@@ -59,9 +59,10 @@ class PluginManifest(Table, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        exported = self.functions_named()
         for when in Hooks.__struct_fields__:
             for function in getattr(self.hooks, when):
-                if function not in self.exports.functions:
+                if function not in exported:
                     what = f"expected an exported function, found {function!r}; add it to [exports] functions"
                     raise Hooks.problem(when, what)
 
@@ -71,18 +72,17 @@ class PluginManifest(Table, frozen=True, kw_only=True):
 
         Raises `ManifestError`; if the text is no TOML, the cause is the parser's error, with line and column.
         """
-        try:
-            document = tomllib.loads(text)
-        # tomllib lets two errors escape that are not its own: for an overlong number and for deep nesting.
-        except (ValueError, RecursionError) as error:
-            raise ManifestError(f"expected a TOML document, found a fault: {error}") from error
-        return cls.from_table(document)
+        return cls.from_table(document(text))
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
         """Read a manifest from a UTF-8 TOML file. Raises `ManifestError`, which names the path."""
         try:
-            text = Path(path).read_bytes().decode()
+            with Path(path).open("rb") as file:
+                data = file.read(TEXT_MAX + 1)  # a file that has no end is not read to its end
+            if len(data) > TEXT_MAX:
+                raise ManifestError(f"{path}: expected at most {TEXT_MAX} bytes of TOML, found more; is it a manifest?")
+            text = data.decode()
         except (OSError, ValueError) as error:
             what = f"expected the path of a UTF-8 TOML file, found a fault: {error}"
             raise ManifestError(f"{path}: {what}; TOML text is for PluginManifest.from_toml") from error
@@ -92,11 +92,11 @@ class PluginManifest(Table, frozen=True, kw_only=True):
             raise ManifestError(f"{path}: {error}") from error.__cause__
 
     def to_toml(self) -> str:
-        """Write it as TOML that reads back equal; with its defaults, so that it outlives a change of them."""
-        document = msgspec.to_builtins(self, enc_hook=dict)
+        """Write it as TOML that reads back equal, up to a megabyte; with its defaults, which may change."""
+        tables = msgspec.to_builtins(self, enc_hook=dict)
         if self.plugin.module_sha256 is None:  # TOML has no word for it
-            del document["plugin"]["module_sha256"]
-        return tomli_w.dumps(document)
+            del tables["plugin"]["module_sha256"]
+        return tomli_w.dumps(tables)
 
     def functions_named(self) -> frozenset[str]:
         """Every function that the exports or the hooks name; a hook names none that the exports do not."""

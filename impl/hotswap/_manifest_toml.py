@@ -11,7 +11,6 @@ The errors are `ManifestError` where they arise: msgspec would rewrap a `ValueEr
 
 from __future__ import annotations
 
-import reprlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -22,6 +21,7 @@ from msgspec.structs import fields, force_setattr
 from semver import Version
 
 from hotswap._errors import ManifestError
+from hotswap._manifest_text import shown
 from hotswap._signature import Signature
 
 _INT_MAX = 2**63 - 1
@@ -100,7 +100,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         except msgspec.ValidationError as error:
             words = str(error).replace("`", "").replace("Expected", "expected").replace(", got", ", found")
             words = words.replace("object", "table")  # msgspec speaks JSON, the reader writes TOML
-            raise self.problem(key, f"{words}; the value is {reprlib.repr(value)}") from error
+            raise self.problem(key, f"{words}; the value is {shown(value)}") from error
 
 
 @cache
@@ -217,9 +217,10 @@ class Exports(Table, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         force_setattr(self, "signatures", FrozenTexts(self.signatures))
+        listed = set(self.functions)
         for function, text in self.signatures.items():
             key = f"signatures.{function}"
-            if function not in self.functions:
+            if function not in listed:
                 raise self.problem(key, f"expected a listed function, found {function!r}; add it to functions")
             try:
                 Signature.parse(text)
@@ -254,7 +255,7 @@ class ConfigField(Table, frozen=True, kw_only=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         if self.type not in get_args(ConfigType):  # first, because msgspec's own words do not list them
-            raise self.problem("type", f"expected one of {', '.join(_CONFIG_TYPES)}, found {reprlib.repr(self.type)}")
+            raise self.problem("type", f"expected one of {', '.join(_CONFIG_TYPES)}, found {shown(self.type)}")
         super().__post_init__()
         if self.default is not None:
             default = self.checked(f"default of {self.name!r}", self.default, _CONFIG_TYPES[self.type])

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Self
 
 _VALUE_TYPES = ("i32", "i64", "f32", "f64")
-_SHAPE = re.compile(r"\s*\(([^()]*)\)\s*->\s*(?:\(([^()]*)\)|([^()]+))\s*")
+# No two parts can take the same blanks: where they could, a wrong text took time with the cube of its blanks.
+_SHAPE = re.compile(r"\s*\(([^()]*)\)\s*->\s*(?:\(([^()]*)\)\s*|([^()\s][^()]*))")
 
 
 @dataclass(frozen=True, slots=True)

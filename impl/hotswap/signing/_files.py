@@ -26,13 +26,16 @@ def read_file(path: Path, limit: int, *, forbidden: int = 0) -> bytes:
     try:
         # A FIFO would be waited for; what else is no plain file is refused below.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:  # noqa: PTH123  it closes the descriptor
+        try:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode):
                 raise Unusable("it is no plain file")
             if forbidden:
                 require_owned(facts, forbidden)
-            data = file.read(limit + 1)
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read(limit + 1)
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise Unusable(f"it cannot be read: {error}") from error
     if len(data) > limit:

@@ -14,13 +14,12 @@ from typing import NamedTuple, Self
 from hotswap._compat import refuse_other_bytes
 from hotswap._errors import BadSignature, ManifestError, MissingSignature, ModuleRejected
 from hotswap._manifest import PluginManifest
+from hotswap._manifest_text import TEXT_MAX
 from hotswap._wasm import too_large
 from hotswap.signing._files import TooLarge, Unusable, read_file
 from hotswap.signing._keys import SigningKey
 from hotswap.signing._statement import SIZE_MAX, Statement, read, sha256, written
 from hotswap.signing._trust import TrustStore
-
-MANIFEST_BYTES_MAX = 1 << 20
 
 
 class SignedModule(bytes):
@@ -158,7 +157,7 @@ class PluginFiles(NamedTuple):
 
     def read_manifest(self) -> bytes:
         try:
-            return read_file(self.manifest, MANIFEST_BYTES_MAX)
+            return read_file(self.manifest, TEXT_MAX)
         except Unusable as error:
             raise ManifestError(
                 f"{self.manifest}: expected the manifest that was signed, found a fault: {error}"

@@ -159,7 +159,7 @@ MANIFESTS: Final = (
     mutant(
         "hooks-need-no-export",
         "A hook may name a function that is not exported",
-        swap(MANIFEST, "if function not in self.exports.functions:", "if not function:"),
+        swap(MANIFEST, "if function not in exported:", "if not function:"),
         tries="manifest toml | manifest | seed",
     ),
     mutant(
