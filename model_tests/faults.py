@@ -1,4 +1,4 @@
-"""Faults, one by one or in pairs, at the steps at which the product calls out: what strikes, where, and how it gets there.
+"""Faults, one by one or in pairs, at the steps at which the product calls out: what strikes, and where.
 
 Each call through a port is a step, and is struck before it has done anything, or after it has. `Faults` numbers these
 points as they come, on the thread that makes them: the operation's own, or one that the product has started. A run

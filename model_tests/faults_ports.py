@@ -26,10 +26,15 @@ T = TypeVar("T")
 class FaultyPorts:
     """Makes the ports of one run."""
 
-    def __init__(self, faults: Faults, ports: Ports, at_park: Callable[[], None]) -> None:
-        self.faults, self.at_park = faults, at_park
+    def __init__(
+        self, faults: Faults, ports: Ports, at_park: Callable[[], None], at_release: Callable[[], None]
+    ) -> None:
+        """The operation is about to wait; it has let a lock go."""
+        self.faults, self.at_park, self.at_release = faults, at_park, at_release
         self.dropped = 0
         """Instances that were closed by their finalizers."""
+        self.stopped = False
+        """Whether calls have been interrupted."""
         self.threads: list[threading.Thread] = []
         self.failures: list[BaseException] = []
         """What has ended a thread of the product, and was no fault."""
@@ -56,7 +61,7 @@ class _Sync:
         self._made, self._at = made, made.faults.at
 
     def lock(self) -> _Lock:
-        return self._new("lock", lambda: _Lock(self._made.faults))
+        return self._new("lock", lambda: _Lock(self._made))
 
     def parker(self) -> _Parker:
         return self._new("parker", lambda: _Parker(self._made))
@@ -105,18 +110,20 @@ class _Started(threading.Thread):
 class _Lock:
     """Implements the port `Lock`."""
 
-    def __init__(self, faults: Faults) -> None:
-        self._lock, self._faults = threading.Lock(), faults
+    def __init__(self, made: FaultyPorts) -> None:
+        self._lock, self._made = threading.Lock(), made
 
     def __enter__(self) -> bool:
-        self._faults.at("before lock.enter")
+        self._made.faults.at("before lock.enter")
         return self._lock.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._lock.__exit__(kind, error, trace)
-        self._faults.at("after lock.exit")
+        if self._made.faults.counted == OP:
+            self._made.at_release()
+        self._made.faults.at("after lock.exit")
 
 
 class _Parker(ThreadParker):
@@ -188,6 +195,7 @@ class _Code:
     def interrupt(self, stop: bool) -> None:
         self._made.faults.at("before code.interrupt")
         self._code.interrupt(stop)
+        self._made.stopped |= stop
         self._made.faults.at("after code.interrupt")
 
 

@@ -188,7 +188,11 @@ class HotReloadablePlugin:
             try:
                 self._upgrades.withdraw(prepared, error)
             except BaseException:
-                self._upgrades.withdraw(prepared, error)
+                try:
+                    self._upgrades.withdraw(prepared, error)
+                except BaseException:
+                    self._upgrades.withdraw(prepared, error)
+                    raise
                 raise
             raise
 
