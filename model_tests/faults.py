@@ -12,9 +12,11 @@ import errno
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, NamedTuple
+
+import wasmtime
 
 from hotswap import InitFailed, ModuleRejected, Overloaded
 
@@ -22,6 +24,7 @@ OP: Final = "the operation"
 """The lane of its own thread; those that the product starts have lanes by their names."""
 
 CTRL_C, NO_MEMORY, NO_THREAD, FULL_DISK = "Ctrl-C", "no memory", "no thread", "full disk"
+NO_FILES, FORBIDDEN, BROKEN_DISK, WASMTIME = "no files left", "forbidden", "broken disk", "an error of wasmtime"
 REJECTED, INIT_FAILED, OVERLOADED = "rejected", "init failed", "overloaded"
 LATER, EARLIER = "an hour later", "an hour earlier"
 KINDS: Final[dict[str, Callable[[], BaseException]]] = {
@@ -29,6 +32,10 @@ KINDS: Final[dict[str, Callable[[], BaseException]]] = {
     NO_MEMORY: MemoryError,
     NO_THREAD: lambda: RuntimeError("can't start new thread"),
     FULL_DISK: lambda: OSError(errno.ENOSPC, "no space left on device"),
+    NO_FILES: lambda: OSError(errno.EMFILE, "too many open files"),
+    FORBIDDEN: lambda: PermissionError(errno.EACCES, "permission denied"),
+    BROKEN_DISK: lambda: OSError(errno.EIO, "input/output error"),
+    WASMTIME: lambda: wasmtime.WasmtimeError("a fault"),
     REJECTED: lambda: ModuleRejected("a fault"),
     INIT_FAILED: lambda: InitFailed("a fault"),
     OVERLOADED: lambda: Overloaded("a fault"),
@@ -36,7 +43,8 @@ KINDS: Final[dict[str, Callable[[], BaseException]]] = {
 JUMPS: Final = {LATER: 3_600.0, EARLIER: -3_600.0}
 
 ANY: Final = (CTRL_C, NO_MEMORY)
-CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
+Catalogue = Mapping[str, tuple[str, ...]]
+CATALOGUE: Final[Catalogue] = {
     "before runtime.load": (*ANY, FULL_DISK, REJECTED),
     "after runtime.load": ANY,
     "before code.instantiate": (*ANY, OVERLOADED, INIT_FAILED),
@@ -95,19 +103,23 @@ class Fault(NamedTuple):
         return f"{self.kind} {self.point.step} ({self.point.number}{where})"
 
 
-def faults_at(points: Iterable[Point], leave_out: frozenset[str] = frozenset()) -> Iterator[Fault]:
+def faults_at(
+    points: Iterable[Point], leave_out: frozenset[str] = frozenset(), catalogue: Catalogue = CATALOGUE
+) -> Iterator[Fault]:
     """Each fault of each fitting kind."""
     for point in points:
-        for kind in CATALOGUE[point.step]:
+        for kind in catalogue[point.step]:
             if kind not in leave_out and (kind != CTRL_C or point.lane == OP):
                 yield Fault(point, kind)
 
 
 class Faults:
-    """What is to strike, and what has. The product's ports ask it at each step."""
+    """What is to strike, and what has. The product's ports ask it at each step, and so do the stand-ins."""
 
-    def __init__(self, *planned: Fault) -> None:
+    def __init__(self, *planned: Fault, acts: Mapping[str, Callable[[], object]] | None = None) -> None:
+        """`acts` are kinds that do something, beside those that raise."""
         self._planned = {(point.lane, point.number): kind for point, kind in planned}
+        self._acts = acts or {}
         self.seen: list[Point] = []
         self.struck: list[Fault] = []
         self.raised: list[BaseException] = []
@@ -145,6 +157,9 @@ class Faults:
         self.struck.append(Fault(point, kind))
         if kind in JUMPS:
             self.jumped_s += JUMPS[kind]
+        elif kind in self._acts:
+            with self.lane(""):
+                self._acts[kind]()
         else:
             error = KINDS[kind]()
             self.raised.append(error)
