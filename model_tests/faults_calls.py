@@ -31,8 +31,10 @@ CLOCKS: Final = {"time.time", "time.monotonic"}
 class StandIn:
     """For a module, a file or the like."""
 
-    def __init__(self, faults: Faults, name: str, real: Any) -> None:
+    def __init__(self, faults: Faults, name: str, real: Any, **others: Any) -> None:
+        """`others` are there instead of what the module has by their names."""
         self._faults, self._name, self._real = faults, name, real
+        self.__dict__.update(others)
 
     def __getattr__(self, attribute: str) -> Any:
         found, name = getattr(self._real, attribute), f"{self._name}.{attribute}"

@@ -117,23 +117,33 @@ class Cabinet:
         self.gets += 1
         return found
 
+    def put(self, name: str, contents: bytes) -> None:
+        assert self.cache is not None
+        self.cache.put(name, contents)
+
     def acts(self) -> dict[str, Callable[[], object]]:
-        def move() -> None:
-            self.path.rename(self.root / "elsewhere")
-            self.path.mkdir(mode=0o700)
-
-        def swap() -> None:
-            other = self.path / "other"
-            other.write_bytes(NEW)
-            other.rename(self.entry())
-
         return {
             REMOVED: lambda: self.entry().unlink(missing_ok=True),
-            CUT: lambda: self.entry().exists() and os.truncate(self.entry(), 40),
-            SWAPPED: lambda: self.path.exists() and swap(),
-            OPENED: lambda: self.entry().exists() and self.entry().chmod(0o666),
-            MOVED: lambda: self.path.exists() and not (self.root / "elsewhere").exists() and move(),
+            CUT: lambda: self._to_the_entry(lambda entry: os.truncate(entry, 40)),
+            SWAPPED: lambda: self._to_the_entry(self._swap),
+            OPENED: lambda: self._to_the_entry(lambda entry: entry.chmod(0o666)),
+            MOVED: self._move,
         }
+
+    def _to_the_entry(self, act: Callable[[Path], None]) -> None:
+        if self.entry().exists():
+            act(self.entry())
+
+    def _swap(self, entry: Path) -> None:
+        other = self.path / "other"
+        other.write_bytes(NEW)
+        other.rename(entry)
+
+    def _move(self) -> None:
+        away = self.root / "elsewhere"
+        if self.path.exists() and not away.exists():
+            self.path.rename(away)
+            self.path.mkdir(mode=0o700)
 
 
 CASES: Final[dict[str, Callable[[Cabinet], object]]] = {
@@ -142,9 +152,9 @@ CASES: Final[dict[str, Callable[[Cabinet], object]]] = {
     "hit": lambda made: made.get("old"),
     "miss": lambda made: made.get("none"),
     "damaged": lambda made: made.get("damaged"),
-    "put": lambda made: made.cache and made.cache.put("new", NEW),
-    "put again": lambda made: made.cache and made.cache.put("old", OLD),
-    "evict": lambda made: made.cache and made.cache.put("new", LARGE),
+    "put": lambda made: made.put("new", NEW),
+    "put again": lambda made: made.put("old", OLD),
+    "evict": lambda made: made.put("new", LARGE),
 }
 
 
