@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Final
 
@@ -86,23 +87,26 @@ def _is_an_error(found: object) -> bool:
     return isinstance(found, type) and issubclass(found, BaseException)
 
 
-class Struck:
-    """Puts the stand-ins there, and takes them away."""
+@contextmanager
+def stand_ins(
+    faults: Faults, patches: Callable[[pytest.MonkeyPatch, Faults], None], thread: str = ""
+) -> Iterator[None]:
+    """Meanwhile they are there. Steps are counted on threads of this name too, and else by `struck` only."""
+    with pytest.MonkeyPatch.context() as patch:
+        if thread:
+            _count_on(patch, faults, thread)
+        patches(patch, faults)
+        yield
 
-    def __init__(self, faults: Faults, patches: Callable[[pytest.MonkeyPatch, Faults], None]) -> None:
-        self._faults, self._patches = faults, patches
 
-    def run(self, work: Callable[[], object], threads: str = "") -> BaseException | None:
-        """What it has raised. Steps are counted on this thread, and on those of the product with such a name."""
-        with pytest.MonkeyPatch.context() as patch, self._faults.lane(OP):
-            if threads:
-                _count_on(patch, self._faults, threads)
-            self._patches(patch, self._faults)
-            try:
-                work()
-            except BaseException as error:  # noqa: BLE001  looked at by the test
-                return error
-        return None
+def struck(faults: Faults, work: Callable[[], object]) -> BaseException | None:
+    """What it has raised."""
+    with faults.lane(OP):
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001  looked at by the test
+            return error
+    return None
 
 
 def _count_on(patch: pytest.MonkeyPatch, faults: Faults, name: str) -> None:
