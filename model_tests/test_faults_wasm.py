@@ -15,14 +15,14 @@ import wasmtime
 
 import hotswap
 from faults import ANY, BROKEN_DISK, CTRL_C, FORBIDDEN, LATER, NO_FILES, NO_THREAD, WASMTIME, Fault, Faults, faults_at
+from faults_cabinet import AFTER as AFTER_OF_THE_CACHE
+from faults_cabinet import BEFORE as BEFORE_OF_THE_CACHE
+from faults_cabinet import patches as patches_of_the_cache
 from faults_calls import StandIn, module, stand_ins, stepping, stepping_class, struck
 from hotswap import CompileCache, Cutover, HotReloadManager, HotReloadState
 from hotswap._runtime import CENSUS, _capi, _compiled, _deadline, _instance, _limits, _source, _ticker
 from hotswap.monitor import Monitor
 from test_compile_child import files
-from test_faults_cache import AFTER as AFTER_OF_THE_CACHE
-from test_faults_cache import BEFORE as BEFORE_OF_THE_CACHE
-from test_faults_cache import patches as patches_of_the_cache
 from worlds import WAIT_S, Runner, manifest, wat
 
 REMOVED, CUT, SWAPPED, SPOILT = "file removed", "file cut", "file swapped", "entry spoilt"
@@ -153,6 +153,7 @@ class Floor:
         for number in (1, 2, OTHER, 9):
             (self._template / f"{number}.wasm").write_bytes(wasmtime.wat2wasm(wat(number)))
         (self._template / "3.wasm").write_bytes(wasmtime.wat2wasm(wat(3, probe="i32.const 1")))
+        CompileCache(self._template / "cache", self._template / "key")  # once: to make a key waits for the disk
         self._cached = shutil.copytree(self._template, root / "cached")
         with Monitor() as monitor:
             bench = Bench(self._cached, monitor, "register")

@@ -192,18 +192,19 @@ class Upgrades:
 
     def _end(self, attempt: Attempt, failure: BaseException | None) -> None:
         """Roll back if it failed, reclaim, and let the next attempt begin."""
+        protocol = self._protocol
         if failure is not None and attempt.old is not None:
-            if not attempt.decided and self._protocol.abort(attempt, type(failure).__name__):
-                self._ports.trace("upgrade_rolled_back", plugin=self._protocol.name, failure=type(failure).__name__)
-            if attempt.overdue and self._protocol.current.value is attempt.candidate:
-                self._protocol.interrupt(attempt.old)  # it was committed with that decision
+            if not attempt.decided and protocol.abort(attempt, type(failure).__name__):
+                self._ports.trace("upgrade_rolled_back", plugin=protocol.name, failure=type(failure).__name__)
+            if attempt.overdue and not protocol.closed.value and protocol.current.value is attempt.candidate:
+                protocol.interrupt(attempt.old)  # it is committed, with that decision
                 attempt.overdue = False
         try:
             if failure is not None and attempt.old is not None:
                 self.replace_instances()  # decided or not: Ctrl-C may have come between the rollback and this
             self._tidy(attempt)
         finally:
-            self._protocol.finish(attempt)
+            protocol.finish(attempt)
 
     def _tidy(self, attempt: Attempt) -> None:
         """Of the two versions of an attempt, one may be retired now: reclaim it, at once or when its calls end."""

@@ -60,8 +60,8 @@ INTERRUPTS: Final = (
         diff(
             UPGRADE,
             """
-        -            if attempt.overdue and self._protocol.current.value is attempt.candidate:
-        -                self._protocol.interrupt(attempt.old)  # it was committed with that decision
+        -            if attempt.overdue and not protocol.closed.value and protocol.current.value is attempt.candidate:
+        -                protocol.interrupt(attempt.old)  # it is committed, with that decision
         -                attempt.overdue = False
             """,
         ),
