@@ -130,8 +130,8 @@ ROLLBACK: Final = (
         ),
         swap(
             UPGRADE,
-            "if not attempt.decided and self._protocol.abort(attempt, type(failure).__name__):",
-            "if self._protocol.abort(attempt, type(failure).__name__):",
+            "if not attempt.decided and protocol.abort(attempt, type(failure).__name__):",
+            "if protocol.abort(attempt, type(failure).__name__):",
         ),
         tries="failures: after_the_commit",
     ),
