@@ -108,6 +108,7 @@ def faults_at(
 ) -> Iterator[Fault]:
     """Each fault of each fitting kind."""
     for point in points:
+        assert point.step in catalogue, f"{point.step!r} is a new step: say in the catalogue which faults fit it"
         for kind in catalogue[point.step]:
             if kind not in leave_out and (kind != CTRL_C or point.lane == OP):
                 yield Fault(point, kind)

@@ -19,7 +19,7 @@ from faults_cabinet import AFTER as AFTER_OF_THE_CACHE
 from faults_cabinet import BEFORE as BEFORE_OF_THE_CACHE
 from faults_cabinet import patches as patches_of_the_cache
 from faults_calls import StandIn, module, stand_ins, stepping, stepping_class, struck
-from hotswap import CompileCache, Cutover, HotReloadManager, HotReloadState
+from hotswap import CompileCache, Cutover, HotReloadManager, HotReloadState, _manifest
 from hotswap._runtime import CENSUS, _capi, _compiled, _deadline, _instance, _limits, _source, _ticker
 from hotswap.monitor import Monitor
 from test_compile_child import files
@@ -31,6 +31,7 @@ OTHER: Final = 7
 """The version in the file that is put in the place of the one given."""
 
 BEFORE: Final = {
+    "Path.read_bytes": (*ANY, NO_FILES, FORBIDDEN, BROKEN_DISK),
     "Path.open": (*ANY, NO_FILES, FORBIDDEN, *MEANWHILE),
     "wasmtime.wat2wasm": (*ANY, WASMTIME),
     "Module.init": (*ANY, WASMTIME),
@@ -56,8 +57,8 @@ AFTER: Final = {
     **AFTER_OF_THE_CACHE,
     # What these return is memory of wasmtime's, and lost when Ctrl-C strikes before it is noted.
     **dict.fromkeys(("capi.new_error", "capi.trap_from"), ()),
-    # `test_faults_cache.py` strikes there, without stand-ins.
-    **dict.fromkeys(("os.open", "Path.open"), ()),
+    # After these, `test_faults_cache.py` strikes without stand-ins; the others close what is lost.
+    **dict.fromkeys(("os.open", "Path.open", "Path.read_bytes"), ()),
 }
 CATALOGUE: Final = {
     f"{when} {step}": kinds for when, steps in (("before", BEFORE), ("after", AFTER)) for step, kinds in steps.items()
@@ -66,6 +67,7 @@ CATALOGUE: Final = {
 
 def patches(patch: pytest.MonkeyPatch, faults: Faults) -> None:
     patches_of_the_cache(patch, faults)
+    patch.setattr(_manifest, "Path", stepping_class(faults, type(Path()), "read_bytes"))
     patch.setattr(_source, "Path", stepping_class(faults, type(Path()), "open"))
     patch.setattr(wasmtime, "wat2wasm", stepping(faults, "wasmtime.wat2wasm", wasmtime.wat2wasm))
     for real, *methods in (
@@ -100,10 +102,10 @@ class Bench:
         return self.root / f"{number}.wasm"
 
     def register(self, number: int, **options: Any) -> hotswap.HotReloadablePlugin:
-        return self.manager.register("p", self.file(number), manifest(1), drain_timeout=WAIT_S, **options)
+        return self.manager.register("p", self.file(number), self.root / "1.toml", drain_timeout=WAIT_S, **options)
 
     def upgrade(self, number: int) -> None:
-        self.manager.upgrade("p", self.file(number), manifest(number), allow_rebuild=True)
+        self.manager.upgrade("p", self.file(number), self.root / f"{number}.toml", allow_rebuild=True)
 
 
 def acts(root: Path, number: int) -> dict[str, Callable[[], object]]:
@@ -150,6 +152,8 @@ class Floor:
         self._root, self._number = root, 0
         self._template = root / "template"
         self._template.mkdir()
+        for number in (1, 2, 3, 9):
+            (self._template / f"{number}.toml").write_text(manifest(number).to_toml())
         for number in (1, 2, OTHER, 9):
             (self._template / f"{number}.wasm").write_bytes(wasmtime.wat2wasm(wat(number)))
         (self._template / "3.wasm").write_bytes(wasmtime.wat2wasm(wat(3, probe="i32.const 1")))
