@@ -22,7 +22,10 @@ from faults_calls import stand_ins, struck
 from test_compile_child import files
 from test_interrupts import Strike
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed scandir iterator:ResourceWarning")  # it is closed by that
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed scandir iterator:ResourceWarning"),  # it is closed by that
+    pytest.mark.timeout(600),  # for a few hundred runs; each of them has less
+]
 
 
 class Desk:
@@ -124,6 +127,7 @@ def test_every_step_of_the_catalogue_is_taken(desk: Desk) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("name", CASES)
 def test_two_faults_anywhere(name: str, desk: Desk) -> None:
     """No memory goes the way of Ctrl-C, and to cut an entry is to swap it, so these two stand for four."""

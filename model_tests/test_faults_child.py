@@ -23,6 +23,7 @@ from hotswap._runtime import CENSUS, _child, _child_process, _compiled
 from test_compile_child import children, files
 from worlds import Runner, manifest, wat
 
+pytestmark = pytest.mark.timeout(600)  # for many runs; each of them has less
 KILLED: Final = "child killed"
 JOB: Final = "hotswap-compile"
 """The thread that sees to the child."""

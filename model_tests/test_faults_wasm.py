@@ -25,6 +25,13 @@ from hotswap.monitor import Monitor
 from test_compile_child import files
 from worlds import WAIT_S, Runner, manifest, wat
 
+pytestmark = [
+    pytest.mark.filterwarnings(
+        "ignore:plugin .* was dropped without close:ResourceWarning"
+    ),  # struck before it was given
+    pytest.mark.filterwarnings("ignore:unclosed scandir iterator:ResourceWarning"),
+    pytest.mark.timeout(600),  # for some hundred runs; each of them has less
+]
 REMOVED, CUT, SWAPPED, SPOILT = "file removed", "file cut", "file swapped", "entry spoilt"
 MEANWHILE: Final = (REMOVED, CUT, SWAPPED, SPOILT)
 OTHER: Final = 7
@@ -241,8 +248,6 @@ def floor(tmp_path: Path) -> Iterator[Floor]:
     _compiled._modules.clear()
 
 
-@pytest.mark.filterwarnings("ignore:plugin .* was dropped without close:ResourceWarning")  # struck before it was given
-@pytest.mark.filterwarnings("ignore:unclosed scandir iterator:ResourceWarning")
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES])
 def test_one_fault_anywhere(name: str, floor: Floor) -> None:
     with Monitor() as monitor:

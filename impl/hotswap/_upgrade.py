@@ -3,9 +3,10 @@
 This is the part that takes its time: it compiles, waits, and closes instances. It holds no lock of the core while
 it does. What it decides, it decides through `_protocol.py`, and whatever exception ends a step (Ctrl-C
 included) is undone here: old version serving, candidate closed, attempt counted with its reason (S4, S7, S8). Every
-step that undoes may be run again, and is: it stands in a `try` of its own, whose handler runs it once more, and the
-handler of that a third time, so that two more exceptions (Ctrl-C, twice) leave nothing half undone. That is spelled out
-each time, since a helper's own first instruction is a place where Ctrl-C can strike, and so is a loop's way back.
+step that undoes may be run again, and is: it stands in a `try` of its own, whose handler runs it once more. What would
+leave an attempt that nobody can end is run a third time, so that no two exceptions in it (Ctrl-C, twice) are enough.
+That is spelled out each time, since a helper's own first instruction is a place where Ctrl-C can strike, and so is a
+loop's way back.
 """
 
 from __future__ import annotations
