@@ -188,11 +188,7 @@ class HotReloadablePlugin:
             try:
                 self._upgrades.withdraw(prepared, error)
             except BaseException:
-                try:
-                    self._upgrades.withdraw(prepared, error)
-                except BaseException:
-                    self._upgrades.withdraw(prepared, error)
-                    raise
+                self._upgrades.withdraw(prepared, error)
                 raise
             raise
 

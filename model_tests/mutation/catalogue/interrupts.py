@@ -93,11 +93,7 @@ INTERRUPTS: Final = (
             """
                          self._upgrades.withdraw(prepared, error)
                      except BaseException:
-        -                try:
-        -                    self._upgrades.withdraw(prepared, error)
-        -                except BaseException:
-        -                    self._upgrades.withdraw(prepared, error)
-        -                    raise
+        -                self._upgrades.withdraw(prepared, error)
                          raise
             """,
         ),
