@@ -9,9 +9,10 @@ view. An empty set is a step of the code that is none of the specification's, an
 it also stands for the lock, and for the versions' reclaim. In one step of the code there is at most one step of the
 level that has an access of its own, and then it is this access: the same verb, field and version
 (`refinement_steps.py`). Before and after it there may be any number of the level's *silent* steps, which have none:
-their places are in no field. They cannot go on for ever, since each goes forward within one settle. No step at all is
-stuttering. A caller who touches attention or a bag of leases without the lock never stutters; nor does who settles and
-looks into a bag in vain: it serves or gathers no more.
+their places are in no field. They cannot go on for ever, since each goes forward within one settle. An upgrade may
+run out of time in anybody's step: who looks at the clock after a look at the drain may have been woken in between,
+and gives up all the same. No step at all is stuttering. A caller who touches attention or a bag of leases without the
+lock never stutters; nor does who settles and looks into a bag in vain: it serves or gathers no more.
 
 *What is compared.* After each step: which version is current, free leases and attention of each version, the leases
 that callers own, gathered leases. While the lock is held, a lease that its holder has taken and not yet put down may
@@ -178,6 +179,8 @@ class Refinement:
             if row.who in ("lock", "version"):
                 if not mover.holds or (row.name == "look_too" and mover.group == "callers"):
                     continue  # what a caller settles for has its own steps
+            elif row.name == "time_out":
+                pass  # time passes, whoever makes a step
             elif f"{row.who}s" != mover.group or i != mover.number or ("unlocked" in row.when and not mover.holds):
                 continue
             if row.name not in SILENT:

@@ -160,6 +160,7 @@ class Views:
     def _version(self, v: int, task: int, popped: bool, owned: list[int]) -> VersionView:
         version, owners, hand = self._versions[v], self._owners, 0
         free, gathered = version.free._items, version.gathered  # type: ignore[attr-defined]
+        popped = popped and len(free) < self.view.versions[v].free  # else it looked in vain
         assert not version.tombs._items, "no instance is lost in these workloads"  # type: ignore[attr-defined]
         for lease in self._leases[v]:
             if lease in free or lease in gathered:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -126,12 +127,9 @@ class CompileCache:
     @contextmanager
     def _folder(self) -> Iterator[int]:
         """The open folder, after a look at whose it is. Raises `UnsafeCache`, `OSError`."""
-        folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | _NO_FOLLOW)
-        try:
+        with _opened(self._path, os.O_RDONLY | os.O_DIRECTORY) as folder:
             _demand_ours(os.fstat(folder), f"folder {str(self._path)!r}", _OTHERS)
             yield folder
-        finally:
-            os.close(folder)
 
     def _mac(self, name: str, contents: bytes) -> bytes:
         mac = hmac.new(self._key, name.encode() + b"\0", "sha256")
@@ -168,21 +166,17 @@ def _key(path: Path) -> bytes:
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         half = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-        file = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o600)
         try:
-            os.write(file, secrets.token_bytes(_KEY_BYTES))
-            os.fsync(file)
+            with _opened(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
+                os.write(file, secrets.token_bytes(_KEY_BYTES))
+                os.fsync(file)
             with suppress(FileExistsError):
                 os.link(half, path)
         finally:
-            os.close(file)
-            half.unlink()
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _NO_FOLLOW)  # a FIFO is not waited for
-    try:
+            half.unlink(missing_ok=True)
+    with _opened(path, os.O_RDONLY | os.O_NONBLOCK) as file:  # a FIFO is not waited for
         _demand_ours(os.fstat(file), f"key file {str(path)!r}", _OTHERS)
         key = os.read(file, _KEY_BYTES + 1)
-    finally:
-        os.close(file)
     if len(key) != _KEY_BYTES:
         raise UnsafeCache(
             f"key file {str(path)!r}: expected {_KEY_BYTES} bytes, found {len(key)}; remove it, and the "
@@ -193,24 +187,34 @@ def _key(path: Path) -> bytes:
 
 def _read(name: str, folder: int, bytes_max: int) -> tuple[bytes, bytes]:
     """The authentication and the contents of an entry. A FIFO in its place is not waited for."""
-    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | _NO_FOLLOW, dir_fd=folder)
-    try:
+    with _opened(name, os.O_RDONLY | os.O_NONBLOCK, folder) as descriptor:
         facts = os.fstat(descriptor)
         _demand_ours(facts, f"entry {name}", stat.S_IWGRP | stat.S_IWOTH)
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > bytes_max:
             raise UnsafeCache(f"entry {name}: expected a file of at most {bytes_max} bytes, found {facts.st_size}")
-        with open(descriptor, "rb", closefd=False) as file:
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(_MAC_BYTES), file.read(max(facts.st_size - _MAC_BYTES, 0))
-    finally:
-        os.close(descriptor)
 
 
 def _write(name: str, mac: bytes, contents: bytes, folder: int) -> None:
-    with os.fdopen(
-        os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o600, dir_fd=folder), "wb"
-    ) as file:
+    with (
+        _opened(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, folder) as descriptor,
+        os.fdopen(descriptor, "wb", closefd=False) as file,
+    ):
         file.write(mac)
         file.write(contents)
+
+
+@contextmanager
+def _opened(path: str | Path, flags: int, folder: int | None = None) -> Iterator[int]:
+    """An open file, by its number. It is in the list before anything can strike, so that no Ctrl-C leaves it open."""
+    held: list[int] = []
+    try:
+        held.extend(map(partial(os.open, flags=flags | _NO_FOLLOW, mode=0o600, dir_fd=folder), [path]))
+        yield held[0]
+    finally:
+        for number in held:
+            os.close(number)
 
 
 def _demand_ours(facts: os.stat_result, what: str, forbidden: int) -> None:

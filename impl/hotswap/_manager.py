@@ -50,14 +50,26 @@ class HotReloadManager:
                 self._refuse_closed()
                 self._plugins[name] = plugin
         except BaseException:
-            if plugin is not None:
-                plugin.close()
-            with self._lock:
-                if self._taken.get(name) is token:
-                    del self._taken[name]
-                    self._plugins.pop(name, None)
+            try:
+                self._withdraw(name, token, plugin)
+            except BaseException:
+                try:
+                    self._withdraw(name, token, plugin)
+                except BaseException:
+                    self._withdraw(name, token, plugin)
+                    raise
+                raise
             raise
         return plugin
+
+    def _withdraw(self, name: str, token: object, plugin: HotReloadablePlugin | None) -> None:
+        """A register has failed: nothing of it is left, and the name is free. May be run again."""
+        if plugin is not None:
+            plugin.close()
+        with self._lock:
+            if self._taken.get(name) is token:
+                del self._taken[name]
+                self._plugins.pop(name, None)
 
     def get(self, name: str) -> HotReloadablePlugin | None:
         return self._plugins.get(name)

@@ -3,8 +3,10 @@
 This is the part that takes its time: it compiles, waits, and closes instances. It holds no lock of the core while
 it does. What it decides, it decides through `_protocol.py`, and whatever exception ends a step (Ctrl-C
 included) is undone here: old version serving, candidate closed, attempt counted with its reason (S4, S7, S8). Every
-step that undoes may be run again, and is: it stands in a `try` of its own, whose handler runs it once more. That is
-spelled out each time, since a helper's own first instruction is a place where Ctrl-C can strike.
+step that undoes may be run again, and is: it stands in a `try` of its own, whose handler runs it once more. What would
+leave an attempt that nobody can end is run a third time, so that no two exceptions in it (Ctrl-C, twice) are enough.
+That is spelled out each time, since a helper's own first instruction is a place where Ctrl-C can strike, and so is a
+loop's way back.
 """
 
 from __future__ import annotations
@@ -99,7 +101,11 @@ class Upgrades:
             try:
                 undone = self._drop(attempt, made, error)
             except BaseException:
-                self._drop(attempt, made, error)
+                try:
+                    self._drop(attempt, made, error)
+                except BaseException:
+                    self._drop(attempt, made, error)
+                    raise
                 raise
             if claimed and not undone and isinstance(error, HotswapError):
                 protocol.confirm(attempt)  # a cancel or a close came first: that is what the preparer is told
@@ -148,7 +154,11 @@ class Upgrades:
             try:
                 self._end(attempt, failure)
             except BaseException:
-                self._end(attempt, failure)
+                try:
+                    self._end(attempt, failure)
+                except BaseException:
+                    self._end(attempt, failure)
+                    raise
                 raise
 
     def _commit(self, attempt: Attempt, started: float) -> None:
@@ -168,6 +178,7 @@ class Upgrades:
             why = f"; {others} retired versions still run, and max_detached is {policy.max_detached}"
         if policy.on_drain_timeout is OnDrainTimeout.INTERRUPT:
             if policy.cutover is Cutover.OVERLAP:
+                attempt.overdue = True
                 self._commit(attempt, started)  # the decision to interrupt; what will not leave is detached
             protocol.interrupt(old)
             if protocol.await_drain(old, INTERRUPT_GRACE_S) or attempt.decided:
@@ -182,14 +193,19 @@ class Upgrades:
 
     def _end(self, attempt: Attempt, failure: BaseException | None) -> None:
         """Roll back if it failed, reclaim, and let the next attempt begin."""
+        protocol = self._protocol
+        if failure is not None and attempt.old is not None:
+            if not attempt.decided and protocol.abort(attempt, type(failure).__name__):
+                self._ports.trace("upgrade_rolled_back", plugin=protocol.name, failure=type(failure).__name__)
+            if attempt.overdue and not protocol.closed.value and protocol.current.value is attempt.candidate:
+                protocol.interrupt(attempt.old)  # it is committed, with that decision
+                attempt.overdue = False
         try:
             if failure is not None and attempt.old is not None:
-                if not attempt.decided and self._protocol.abort(attempt, type(failure).__name__):
-                    self._ports.trace("upgrade_rolled_back", plugin=self._protocol.name, failure=type(failure).__name__)
                 self.replace_instances()  # decided or not: Ctrl-C may have come between the rollback and this
             self._tidy(attempt)
         finally:
-            self._protocol.finish(attempt)
+            protocol.finish(attempt)
 
     def _tidy(self, attempt: Attempt) -> None:
         """Of the two versions of an attempt, one may be retired now: reclaim it, at once or when its calls end."""

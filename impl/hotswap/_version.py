@@ -119,11 +119,13 @@ class Waiter:
 class Attempt:
     """The token that owns an upgrade. Bound to no thread; made before it is claimed, so it cannot be lost."""
 
-    __slots__ = ("candidate", "decided", "old")
+    __slots__ = ("candidate", "decided", "old", "overdue")
 
     def __init__(self) -> None:
         self.old: Version | None = None
         self.candidate: Version | None = None
+        self.overdue = False
+        """If it is committed, then by the decision to interrupt the calls on the old version."""
         self.decided = False
         """Committed or rolled back: nothing undoes it any more."""
 

@@ -78,6 +78,8 @@ CHECKS: Final = {
         unit_tests("signing fuzz", "test_signing_fuzz.py", stuck_s=120),
         unit_tests("interrupts", "test_interrupts.py", only="OVERLAP and idle or waits", limit_s=400, stuck_s=120),
         unit_tests("survivors of ctrl-c", "test_survivors_ctrl_c.py", stuck_s=120),
+        unit_tests("faults", "test_faults.py", limit_s=400, stuck_s=120),
+        unit_tests("faults of the cache", "test_faults_cache.py", stuck_s=120),
         explorer("admission"),
         explorer("upgrade"),
         explorer("manager"),

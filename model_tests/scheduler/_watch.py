@@ -51,6 +51,7 @@ CHECKED: Final[list[tuple[type, str]]] = [
     (Attempt, "old"),
     (Attempt, "candidate"),
     (Attempt, "decided"),
+    (Attempt, "overdue"),
 ]
 MUTABLE: Final = {"_waiters", "gathered"}
 

@@ -12,6 +12,7 @@ import hashlib
 import os
 import platform
 import threading
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from typing import Final
@@ -74,7 +75,8 @@ def _from_cache(admitted: Admitted, metered: bool) -> wasmtime.Module:
         except wasmtime.WasmtimeError:
             kept.refused()
     module, code = _anew(admitted, metered)
-    kept.put(name, code or bytes(module.serialize()))
+    with suppress(wasmtime.WasmtimeError):  # what cannot be kept can be used all the same
+        kept.put(name, code or bytes(module.serialize()))
     return module
 
 

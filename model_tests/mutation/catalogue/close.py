@@ -180,9 +180,9 @@ NAMES: Final = (
         diff(
             MANAGER,
             """
-                         if self._taken.get(name) is token:
-        -                    del self._taken[name]
-                             self._plugins.pop(name, None)
+                     if self._taken.get(name) is token:
+        -                del self._taken[name]
+                         self._plugins.pop(name, None)
             """,
         ),
         tries="failures: register",
@@ -206,13 +206,30 @@ NAMES: Final = (
         diff(
             MANAGER,
             """
-                 except BaseException:
-        -            if plugin is not None:
-        -                plugin.close()
-                     with self._lock:
+        -        if plugin is not None:
+        -            plugin.close()
+                 with self._lock:
             """,
         ),
         tries="manager: overtakes",
+    ),
+    mutant(
+        "failed-register-is-undone-once",
+        "A Ctrl-C while a register that failed is undone keeps the name taken",
+        diff(
+            MANAGER,
+            """
+                         self._withdraw(name, token, plugin)
+                     except BaseException:
+        -                try:
+        -                    self._withdraw(name, token, plugin)
+        -                except BaseException:
+        -                    self._withdraw(name, token, plugin)
+        -                    raise
+                         raise
+            """,
+        ),
+        tries="faults: one_fault and register",
     ),
     mutant(
         "name-is-looked-up-without-taking-it",

@@ -25,14 +25,47 @@ INTERRUPTS: Final = (
         diff(
             UPGRADE,
             """
-                     try:
                          self._end(attempt, failure)
                      except BaseException:
-        -                self._end(attempt, failure)
+        -                try:
+        -                    self._end(attempt, failure)
+        -                except BaseException:
+        -                    self._end(attempt, failure)
+        -                    raise
                          raise
             """,
         ),
         tries="interrupts: upgrade and OVERLAP and idle",
+    ),
+    mutant(
+        "end-is-run-twice-only",
+        "A second Ctrl-C, while the end of an upgrade is done anew after the first, leaves it half done",
+        diff(
+            UPGRADE,
+            """
+        -                try:
+        -                    self._end(attempt, failure)
+        -                except BaseException:
+        -                    self._end(attempt, failure)
+        -                    raise
+        +                self._end(attempt, failure)
+                         raise
+            """,
+        ),
+        tries="faults: undoes",
+    ),
+    mutant(
+        "decided-and-not-done",
+        "A Ctrl-C between the decision to interrupt the old version's calls and that leaves them running",
+        diff(
+            UPGRADE,
+            """
+        -            if attempt.overdue and not protocol.closed.value and protocol.current.value is attempt.candidate:
+        -                protocol.interrupt(attempt.old)  # it is committed, with that decision
+        -                attempt.overdue = False
+            """,
+        ),
+        tries="faults: one_fault and interrupt",
     ),
     mutant(
         "drop-is-not-run-again",
@@ -42,7 +75,11 @@ INTERRUPTS: Final = (
             """
                          undone = self._drop(attempt, made, error)
                      except BaseException:
-        -                self._drop(attempt, made, error)
+        -                try:
+        -                    self._drop(attempt, made, error)
+        -                except BaseException:
+        -                    self._drop(attempt, made, error)
+        -                    raise
                          raise
             """,
         ),

@@ -102,6 +102,30 @@ CACHE: Final = (
         tries="cache: full_disk",
     ),
     mutant(
+        "half-an-entry-stays",
+        "An entry that could not be written leaves its half in the folder of the compile cache",
+        diff(
+            CACHE_FILE,
+            """
+                                 with suppress(OSError):
+            -                        os.unlink(half, dir_fd=folder)
+            +                        pass
+                                 raise
+            """,
+        ),
+        tries="faults of the cache: one_fault and put",
+    ),
+    mutant(
+        "opened-and-then-noted",
+        "A Ctrl-C right after the compile cache has opened a file leaves it open",
+        swap(
+            CACHE_FILE,
+            "held.extend(map(partial(os.open, flags=flags | _NO_FOLLOW, mode=0o600, dir_fd=folder), [path]))",
+            "held.append(os.open(path, flags | _NO_FOLLOW, 0o600, dir_fd=folder))",
+        ),
+        tries="faults of the cache: ctrl_c",
+    ),
+    mutant(
         "a-shared-module-forgets-the-engine",
         "A metered plugin gets the module of an unmetered one with the same bytes",
         swap(COMPILED, "key = metered, admitted.digest", "key = False, admitted.digest"),

@@ -130,8 +130,8 @@ ROLLBACK: Final = (
         ),
         swap(
             UPGRADE,
-            "if not attempt.decided and self._protocol.abort(attempt, type(failure).__name__):",
-            "if self._protocol.abort(attempt, type(failure).__name__):",
+            "if not attempt.decided and protocol.abort(attempt, type(failure).__name__):",
+            "if protocol.abort(attempt, type(failure).__name__):",
         ),
         tries="failures: after_the_commit",
     ),
@@ -140,8 +140,8 @@ ROLLBACK: Final = (
         "A Ctrl-C right after the rollback leaves interrupted instances unreplaced",
         swap(
             UPGRADE,
-            "if failure is not None and attempt.old is not None:",
-            "if failure is not None and attempt.old is not None and not attempt.decided:",
+            "attempt.old is not None:\n                self.replace_instances()",
+            "attempt.old is not None and not attempt.decided:\n                self.replace_instances()",
         ),
         tries="upgrade: right_after_the_rollback",
     ),
