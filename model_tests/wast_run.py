@@ -166,7 +166,7 @@ class Script:
         return self._made[-1]
 
     def _why(self, wasm: bytes, said: str) -> Exception:
-        if "expected no imports" in said:
+        if "imports what it cannot have" in said:
             return Outside("imports")
         if "within its manifest's resources" in said:
             return Outside("more than any manifest allows")
