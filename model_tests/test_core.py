@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from hotswap import Cutover, EpochGuard, HotReloadablePlugin, PluginClosed
+from hotswap._frames import demand_frames
 from hotswap._ports import Clock
 from hotswap._protocol import HotReloadProtocol
 from hotswap._threads import MONOTONIC, THREADS
@@ -64,6 +67,28 @@ def test_a_lost_lease_wakes_who_waits() -> None:
     eventually(lambda: core.waiting == 1)
     del lease
     assert isinstance(waiting.value(), Lease)
+
+
+def test_a_lease_that_is_lost_near_the_recursion_limit_comes_home() -> None:
+    core, held = a_core(1), list[Any]()
+
+    def lose(depth: int) -> None:
+        if depth:
+            lose(depth - 1)
+        else:
+            demand_frames(2)  # whoever admits a call has called the core
+            held.clear()
+
+    def at_each_depth() -> None:  # on a thread of its own, where little lies below
+        for depth in range(sys.getrecursionlimit() - 60, sys.getrecursionlimit()):
+            held.append(core.admit())
+            assert held != [None]
+            with suppress(RecursionError):
+                lose(depth)
+            held.clear()
+            eventually(lambda: core.current.value.in_flight == 0)
+
+    Runner(at_each_depth).value()
 
 
 def test_a_late_reader_is_waited_for_or_turned_away() -> None:
