@@ -15,7 +15,6 @@ there.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from types import FunctionType, MethodType
@@ -149,7 +148,7 @@ class Memory:
                 if all(type(code) is int for code in codes):
                     return hash((7, *sorted(codes)))
                 return tuple(hash((7, *sorted(each(code, k) for code in codes))) for k in range(len(self.orders)))
-            case list() | tuple() | deque():
+            case list() | tuple():
                 return mixed(3, *map(self.code, value))
             case HotReloadStats():
                 counts = value.attempts, value.successful_upgrades, value.failed_upgrades, value.cancelled_upgrades

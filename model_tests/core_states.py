@@ -74,7 +74,7 @@ class _Seen:
         value = self._inner.__get__(owner, kind) if self._is_read else owner.__dict__[self._name]
         if (memory := Memory.here) is not None and not memory.replays:
             # An unlocked look at a list is a step of its own, and comes after this.
-            memory.saw(-4 if type(value) is WatchedList and not is_locked(memory.run) else value)
+            memory.saw(-4 if type(value) is WatchedList and not is_locked(memory.run) else self._told(value))
         return value
 
     def __set__(self, owner: Any, value: Any) -> None:
@@ -86,8 +86,12 @@ class _Seen:
     def load(self, owner: Any) -> Any:
         """Without being seen to look."""
         if not self._is_read:
-            return owner.__dict__.get(self._name)
+            return self._told(owner.__dict__.get(self._name))
         return getattr(self._inner, "_load", lambda o: self._inner.__get__(o, type(o)))(owner)
+
+    def _told(self, value: Any) -> Any:
+        """The queue has an order that matters, which other lists have not."""
+        return tuple(value) if self._name == "_waiters" and value is not None else value
 
 
 def _returns(function: Callable[..., Any]) -> Callable[..., Any]:
