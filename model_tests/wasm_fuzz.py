@@ -40,7 +40,7 @@ OLD_THINGS_IN_NEW_FORMS: Final = ("found the byte 0x63", "found the byte 0x4f")
 IN_A_SECTION: Final = "failed to parse WebAssembly module"
 NOT_THE_READERS: Final = (
     *("out of bounds", "type mismatch", "size minimum must not be greater", "memory size must be at most"),
-    *("invalid start function type",),
+    *("invalid start function type", "constant expression required: global.get of"),
 )
 """Why wasmtime may refuse a section of a module that was admitted: what refers to what, and types, are its own part."""
 
