@@ -34,7 +34,7 @@ class _Known:
     def __init__(self, admitted: Admitted) -> None:
         shape = admitted.shape
         functions = shape.functions
-        imports = frozenset(f"{item.module}.{item.name}" for item in shape.imports)
+        imports = frozenset(item.full_name for item in shape.imports)
         self.facts = ModuleFacts(admitted.digest, functions, imports)
         self.table = {name: Export.of(name, signature) for name, signature in functions.items()}
 

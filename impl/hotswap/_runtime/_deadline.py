@@ -70,11 +70,8 @@ else:
     demand_headroom = partial(isinstance, None, HEADROOM)
 
 
-class _Stop(itertools.chain[int]):
-    """What the generator delegates to after an exception: stops every further round, and executes no bytecode.
-
-    Its first key, for the item at which the exception struck, is 1; then `send` gives 0 for the error alone.
-    """
+class Delegate(itertools.chain[int]):
+    """What the generator of a callback delegates to after an exception: `send` gives the keys, and no bytecode runs."""
 
     __slots__ = ("send",)
 
@@ -108,7 +105,7 @@ class Deadline:
         self.timeout_s = timeout_s
         self._interrupted = interrupted
         self._error, error = _capi.new_error(b"stopped by the host")
-        self._stop = _Stop(itertools.repeat(1))
+        self._stop = Delegate(itertools.repeat(1))  # for the item at which it struck; then 0 for the error alone
         self._stop.send = partial(operator.is_not, error)
         self._rounds = self._decide()
         next(self._rounds)

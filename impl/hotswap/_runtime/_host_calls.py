@@ -27,7 +27,7 @@ import wasmtime
 from hotswap._errors import ModuleRejected
 from hotswap._host import INSIDE, HostFunction, Imports
 from hotswap._runtime import _capi
-from hotswap._runtime._deadline import Deadline
+from hotswap._runtime._deadline import Deadline, Delegate
 from hotswap._runtime._values import FORMATS, convert_results
 from hotswap._signature import Signature
 from hotswap._wasm import ModuleShape
@@ -53,7 +53,7 @@ def link(shape: ModuleShape, imports: Imports) -> tuple[Link, ...]:
     """What each import is linked to, in the module's order. Raises `ModuleRejected` for one that is not granted."""
     links, problems = list[Link](), list[str]()
     for item in shape.imports:
-        name = f"{item.module}.{item.name}"
+        name = item.full_name
         host = imports.granted.get(name)
         if host is None:
             problems.append(f"{name}, a {item.kind} {item.type}: not granted")
@@ -94,14 +94,6 @@ def close_all(calls: list[HostCall]) -> None:
         calls.pop().rounds.close()
 
 
-class _GoOn(itertools.chain[int]):
-    """What the generator delegates to after an exception: 0 for each further item, and no bytecode."""
-
-    __slots__ = ("send",)
-
-    send: Callable[[object], bool]
-
-
 def _rounds(
     run: Callable[[int], None], name: str, deadline: Deadline, stop: Callable[[], object]
 ) -> Generator[int, Any, None]:
@@ -109,7 +101,7 @@ def _rounds(
 
     As in `Deadline`, no signal handler runs in an `except` here: its body calls nothing.
     """
-    go_on = _GoOn(itertools.repeat(0))
+    go_on = Delegate(itertools.repeat(0))
     go_on.send = partial(operator.is_, object())
     position, inside = 0, False
     try:

@@ -63,7 +63,7 @@ def inspect_module(wasm: object) -> ModuleReport:
         digest=admitted.digest,
         functions=shape.functions,
         other_exports=tuple(_item(item.name, item) for item in shape.exports if not isinstance(item.type, Signature)),
-        imports=tuple(_item(f"{item.module}.{item.name}", item) for item in shape.imports),
+        imports=tuple(_item(item.full_name, item) for item in shape.imports),
         memory=memory if isinstance(memory, Pages) else None,
     )
 

@@ -74,7 +74,7 @@ class WasmInstance:
         imports: Imports = NO_IMPORTS,
         links: tuple[Link, ...] = (),
     ) -> None:
-        self._table = table
+        self._table, self._imports = table, imports
         self._entries = _Entries(table)
         self._hosts: list[HostCall] = []
         self._exits: list[Callable[[], object]] = []
@@ -192,18 +192,6 @@ class WasmInstance:
 
 class HostedInstance(WasmInstance):
     """One that may call the host. Whoever is in such a function of the plugin's may not call it again."""
-
-    def __init__(
-        self,
-        module: wasmtime.Module,
-        table: dict[str, Export],
-        limits: ResourceLimits,
-        interrupted: StopFlag,
-        imports: Imports,
-        links: tuple[Link, ...],
-    ) -> None:
-        self._imports = imports
-        super().__init__(module, table, limits, interrupted, imports, links)
 
     def call(self, func: str, args: tuple[Number, ...]) -> Value:
         self._imports.refuse_reentry()

@@ -68,6 +68,11 @@ class Import:
     type: Type
 
     @property
+    def full_name(self) -> str:
+        """As grants and messages have it."""
+        return f"{self.module}.{self.name}"
+
+    @property
     def kind(self) -> str:
         return KINDS[type(self.type)]
 
