@@ -42,11 +42,14 @@ class Cursor:
         return self._data[self.at - 1]
 
     def u32(self, what: str) -> int:
-        """An unsigned number. Most are below 128, and one byte; padded ones are right, as linkers write them."""
-        at = self.at
-        if at < self.end and (byte := self._data[at]) < 0x80:
+        """An unsigned number. Most take one byte or two; padded ones are right, as linkers write them."""
+        data, at = self._data, self.at
+        if at < self.end and (byte := data[at]) < 0x80:
             self.at = at + 1
             return byte
+        if at + 1 < self.end and (second := data[at + 1]) < 0x80:
+            self.at = at + 2
+            return byte & 0x7F | second << 7
         return self._u32(what, 32)
 
     def padded_u32(self, what: str) -> tuple[int, bool]:
@@ -71,9 +74,12 @@ class Cursor:
             raise self.malformed(f"{what}, in {bits} bits", "a larger number", start)
 
     def _leb(self, what: str, bits: int) -> int:
-        start, number = self.at, 0
+        data, end, start, number = self._data, self.end, self.at, 0
         for shift in range(0, bits, 7):
-            byte = self.byte(what)
+            if self.at >= end:
+                raise self.malformed(what, "the end")
+            byte = data[self.at]
+            self.at += 1
             number |= (byte & 0x7F) << shift
             if byte < 0x80:
                 return number
