@@ -274,7 +274,7 @@ def test_a_memory_that_has_moved_is_looked_up_anew(monkeypatch: pytest.MonkeyPat
 def one_beat(patch: pytest.MonkeyPatch) -> Iterator[None]:
     """The tick goes on, and the beat does not change: as if the ticker did not get to say so."""
     with patch.context() as held:
-        held.setattr(TICKER, "_next", lambda: None)
+        held.setattr(TICKER, "_next", lambda now: None)
         beat = TICKER.beat
         held.setattr(TICKER, "beat", beat)
         yield

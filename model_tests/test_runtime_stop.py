@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Final
 
 import pytest
@@ -381,6 +382,56 @@ def test_the_ticker_runs_while_it_has_users() -> None:
     assert again is not thread
     ticker.leave()
     again.join(WAIT_S)
+
+
+class LateTime:
+    """A clock for one thread, which sleeps so much longer than it was asked to, and after its last sleep is to end."""
+
+    def __init__(self, late_s: list[float], shift: _ticker._Shift) -> None:
+        self._late_s, self._shift, self._now = late_s, shift, 0.0
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self._now += seconds + self._late_s.pop(0)
+        self._shift.over = not self._late_s
+
+
+def ticks_and_beats(monkeypatch: pytest.MonkeyPatch, late_s: list[float]) -> tuple[list[float], list[float]]:
+    """When a ticker ticks, and when its beats end, if it wakes so late each time; from its start, in seconds."""
+    ticker, shift, ticks, beats = Ticker(), _ticker._Shift(), list[float](), list[float]()
+    clock = LateTime(late_s, shift)
+
+    class Engine:
+        def increment_epoch(self) -> None:
+            ticks.append(clock.monotonic())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_ticker, "time", clock)
+        patch.setattr(_ticker, "engines", lambda: (Engine(),))
+        patch.setattr(ticker, "_next", beats.append)
+        ticker._run(shift)
+    return ticks, beats
+
+
+def test_ticks_do_not_drift_when_each_wakes_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    late_s = 0.0005
+    ticks, beats = ticks_and_beats(monkeypatch, [late_s] * 401)
+    assert len(ticks) == 200
+    assert ticks == pytest.approx([number * _ticker.TICK_S + late_s for number in range(1, 201)])
+    assert set(ticks) < set(beats)
+    assert max(later - earlier for earlier, later in pairwise(beats)) <= _ticker.BEAT_S + late_s + 1e-9
+
+
+def test_ticks_that_were_missed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a suspend, say: they would end the slices of all calls at once, again and again."""
+    ticks, _ = ticks_and_beats(monkeypatch, [0.0, 0.0, 3.0, *[0.0] * 20])
+    late = next(number for number, tick in enumerate(ticks) if tick > 3)
+    assert late == 1
+    assert min(later - earlier for earlier, later in pairwise(ticks)) >= _ticker.BEAT_S - 1e-9
+    assert max(later - earlier for earlier, later in pairwise(ticks[late:])) <= _ticker.TICK_S + 1e-9
 
 
 def leave_no_thread() -> None:

@@ -91,7 +91,7 @@ class Deadline:
     """One store's deadline. Holds no reference to the store, which would keep it alive for ever.
 
     A call reads no clock. It began in some beat, and its time counts from the end of that beat: it is never stopped
-    too early, and a tick too late at most.
+    too early, and a beat and a tick too late at most.
     """
 
     def __init__(self, store: wasmtime.Store, timeout_s: float, interrupted: StopFlag) -> None:

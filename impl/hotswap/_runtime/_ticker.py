@@ -5,6 +5,10 @@ one in which its instance was made ready. If not, the instance is made ready ane
 beat older than `STALE_S` starts a new thread. A thread that dies leaves an old beat behind, a fork does, and so does
 the end of the last instance; so no call goes on trusting it. In a forked child there is no such thread and no safe way
 to run what the parent compiled, so calls are refused.
+
+There are two beats to a tick. Of a call it is known in which beat it began, and it is stopped at a tick: a beat and a
+tick after its deadline at most, which leaves room for a thread that wakes late. When it does, it does not shift the
+ticks to come; if they are past, it leaves them out.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from hotswap._errors import HotswapError, Overloaded
 from hotswap._runtime._engine import engines
 
 TICK_S = 0.005
+BEAT_S = TICK_S / 2
 STALE_S = 1.0
 
 
@@ -25,7 +30,7 @@ _LONG_AGO = -float("inf")
 
 
 class Beat:
-    """The time between two ticks. A new object each time, so that to tell two apart is to compare identities."""
+    """A stretch of half a tick. A new object each time, so that to tell two apart is to compare identities."""
 
     __slots__ = ("ended_at", "since")
 
@@ -33,7 +38,7 @@ class Beat:
         self.since = since
         """When it began, on the monotonic clock."""
         self.ended_at = NEVER
-        """Set before the tick advances: a call that began in this beat began no later than this."""
+        """Set before a tick advances: a call that began in this beat began no later than this."""
 
 
 class _Shift:
@@ -99,19 +104,22 @@ class Ticker:
 
     def _run(self, shift: _Shift) -> None:
         try:
+            tick_at = time.monotonic() + TICK_S
             while True:
-                time.sleep(TICK_S)
+                time.sleep(max(0.0, min(BEAT_S, tick_at - time.monotonic())))
                 if shift.over:
                     return
-                self._next()
-                for engine in engines():
-                    engine.increment_epoch()
+                now = time.monotonic()
+                self._next(now)
+                if now >= tick_at:
+                    for engine in engines():
+                        engine.increment_epoch()
+                    tick_at = max(tick_at + TICK_S, now + BEAT_S)
         finally:
             if not shift.over:  # it dies: the next call of each instance must notice
                 self.beat = Beat(_LONG_AGO)
 
-    def _next(self) -> None:
-        now = time.monotonic()
+    def _next(self, now: float) -> None:
         self.beat.ended_at = now
         self.beat = Beat(now)
 

@@ -189,6 +189,18 @@ RUNTIME: Final = (
         tries="runtime stop: revived",
     ),
     mutant(
+        "ticks-drift",
+        "A ticker that wakes late shifts all ticks to come",
+        swap(TICKER, "tick_at = max(tick_at + TICK_S, now + BEAT_S)", "tick_at = now + TICK_S"),
+        tries="runtime stop: drift",
+    ),
+    mutant(
+        "missed-ticks-are-made-up-for",
+        "After a suspend, the ticker ticks for all the time that has passed, without a pause",
+        swap(TICKER, "tick_at = max(tick_at + TICK_S, now + BEAT_S)", "tick_at += TICK_S"),
+        tries="runtime stop: left_out",
+    ),
+    mutant(
         "time-counts-from-the-beat",
         "The time of a call counts from the beginning of its beat, long ago if the ticker is late",
         swap(
