@@ -31,7 +31,6 @@ def world(request: pytest.FixtureRequest) -> World:
 
 
 def test_every_step_of_the_specification_is_taken_and_followed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hotswap._upgrade, "INTERRUPT_GRACE_S", 0.05)
     taken = Counter[str]()
     for cutover in Cutover:
         world = type(world)()  # its gate is open for good at the end
@@ -43,7 +42,9 @@ def test_every_step_of_the_specification_is_taken_and_followed(world: World, mon
             stuck(plugin, world, 2)
             if cutover is OVERLAP:
                 hold(plugin, world)  # it does not heed an interrupt
-                stuck(plugin, world, 3)
+                with monkeypatch.context() as patch:
+                    patch.setattr(hotswap._upgrade, "INTERRUPT_GRACE_S", 0.05)
+                    stuck(plugin, world, 3)
         taken += monitor.taken
     with followed(world, on_drain_timeout=OnDrainTimeout.DETACH) as (plugin, monitor):
         stuck(plugin, world, 2)

@@ -160,6 +160,7 @@ def rss_bytes() -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="counts what Linux shows in /proc")
 @pytest.mark.usefixtures("prepared")
+@pytest.mark.timeout(600)
 def test_a_million_calls_of_which_half_trap_leave_nothing_behind() -> None:
     """A trap that is not freed would leave 1.7 KB: 170 MB after the first 100,000."""
 
