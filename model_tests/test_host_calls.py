@@ -132,6 +132,8 @@ def struck(again_s: str) -> str:
 
     def strike(*_: object) -> None:
         if armed:
+            if not float(again_s):
+                signal.setitimer(signal.ITIMER_REAL, 1)  # for one that falls into a finalizer, which swallows it
             raise KeyboardInterrupt
 
     signal.signal(signal.SIGALRM, strike)
