@@ -119,7 +119,7 @@ class Faults:
 
     def __init__(self, *planned: Fault, acts: Mapping[str, Callable[[], object]] | None = None) -> None:
         """`acts` are kinds that do something, beside those that raise."""
-        self._planned = {(point.lane, point.number): kind for point, kind in planned}
+        self._planned = {(fault.point.lane, fault.point.number): fault for fault in planned}
         self._acts = acts or {}
         self.seen: list[Point] = []
         self.struck: list[Fault] = []
@@ -145,16 +145,21 @@ class Faults:
         return getattr(self._lane, "name", "")
 
     def at(self, step: str) -> None:
-        """The product is before a step, or after it."""
+        """The product is before a step, or after it.
+
+        A thread of the product may be at another step than was planned: how often it wakes is chance. Then nothing
+        strikes, since it might be what cannot happen there.
+        """
         lane = self.counted
         if not lane or _in_a_finalizer():
             return
         point = Point(lane, self._counts[lane], step)
         self._counts[lane] += 1
         self.seen.append(point)
-        kind = self._planned.get((lane, point.number))
-        if kind is None:
+        fault = self._planned.get((lane, point.number))
+        if fault is None or (lane != OP and fault.point != point):
             return
+        kind = fault.kind
         self.struck.append(Fault(point, kind))
         if kind in JUMPS:
             self.jumped_s += JUMPS[kind]

