@@ -30,8 +30,10 @@ class FaultyPorts:
     def __init__(
         self, faults: Faults, ports: Ports, at_park: Callable[[], None], at_release: Callable[[], None]
     ) -> None:
-        """The operation is about to wait; it has let a lock go."""
+        """The operation is about to wait; it has let a lock go, or interrupted calls while it held none."""
         self.faults, self.at_park, self.at_release = faults, at_park, at_release
+        self.held = 0
+        """Locks that the operation holds."""
         self.dropped = 0
         """Instances that were closed by their finalizers."""
         self.stopped = False
@@ -116,13 +118,16 @@ class _Lock:
 
     def __enter__(self) -> bool:
         self._made.faults.at("before lock.enter")
-        return self._lock.__enter__()
+        entered = self._lock.__enter__()
+        self._made.held += self._made.faults.counted == OP
+        return entered
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._lock.__exit__(kind, error, trace)
         if self._made.faults.counted == OP:
+            self._made.held -= 1
             self._made.at_release()
         self._made.faults.at("after lock.exit")
 
@@ -197,6 +202,8 @@ class _Code:
         self._made.faults.at("before code.interrupt")
         self._code.interrupt(stop)
         self._made.stopped |= stop
+        if self._made.faults.counted == OP and not self._made.held:
+            self._made.at_release()
         self._made.faults.at("after code.interrupt")
 
 
