@@ -4,6 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+ALL_CORES := -n auto --dist worksteal
 
 # Asked by running it: a pyenv shim, for one, is on the PATH and fails.
 IS_RECENT = -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
@@ -20,13 +21,13 @@ demo: $(STAMP)-cli ## Upgrade a real plugin under load, with good and bad versio
 	@$(BIN)/hotswap demo
 
 test: lint ## Lint, type-check and test, with full branch coverage of the protocol core
-	$(BIN)/coverage run -m pytest -m "not slow and not schedules"
+	$(BIN)/pytest $(ALL_CORES) -m "not slow and not schedules" --cov --cov-report=
 	$(BIN)/coverage report --include='*/hotswap/_core.py,*/hotswap/_locked.py,*/hotswap/_lifecycle.py,*/hotswap/_version.py,*/hotswap/_protocol.py,*/hotswap/_upgrade.py,*/hotswap/_epoch.py' --fail-under=100
-	$(BIN)/pytest -m "schedules and not slow"
+	$(BIN)/pytest $(ALL_CORES) -m "schedules and not slow"
 
 verify: test ## make test, again with the public call path, then the deeper runs, on all cores
-	HOTSWAP_FASTCALL=0 $(BIN)/pytest -q -m "not slow and not schedules" -n auto --dist worksteal
-	SCHED_PROGRESS=60 $(BIN)/pytest -m slow -v -n auto --dist worksteal
+	HOTSWAP_FASTCALL=0 $(BIN)/pytest $(ALL_CORES) -q -m "not slow and not schedules"
+	SCHED_PROGRESS=60 $(BIN)/pytest $(ALL_CORES) -v -m slow
 
 soak: $(STAMP)-dev ## Ten million calls during ten thousand upgrades; ARGS="--calls N --upgrades N --callers N"
 	@HOTSWAP_COMPILE=inprocess PYTHONPATH=model_tests $(BIN)/python model_tests/soak.py $(ARGS)
