@@ -37,7 +37,7 @@ def leave(func: str, daemon: str) -> str:
         except CallTrapped as error:
             sys.stdout.write(f"{type(error).__name__}\n")
 
-    manifest = resources(max_instances=CALLERS, timeout_ms=LONG_MS if daemon else 100)
+    manifest = resources(max_instances=CALLERS, timeout_ms=LONG_MS if daemon else 500)
     plugin = HotReloadablePlugin("p", WASM, manifest, imports={"env.enter": HostFunction("() -> ()", enter)})
     for _ in range(CALLERS):
         threading.Thread(target=call, daemon=bool(daemon)).start()
@@ -57,5 +57,6 @@ def test_the_process_ends_beside_daemon_threads_that_are_inside(func: str, turn:
 @pytest.mark.parametrize("func", ["loop", "host"])
 def test_other_threads_are_waited_for_until_their_deadlines(func: str) -> None:
     child = alone(leave, func, "")
-    ends = "DeadlineExceeded\n" * CALLERS
-    assert (child.returncode, child.stdout) == (0, f"inside[survived]{ends}"), child.stderr[-2000:]
+    told = child.stdout.replace("inside[survived]", "", 1)  # usually at the beginning
+    assert child.returncode == 0, child.stderr[-2000:]
+    assert (len(told) < len(child.stdout), told) == (True, "DeadlineExceeded\n" * CALLERS), child.stderr[-2000:]
