@@ -42,11 +42,21 @@ class CoreRun:
         self.protocol.claim(prepared)
         self.protocol.offer(prepared, new_code, manifest(2), [new_instance])
         self.results: list[list[object]] = []
-        run.at_end.append(self.protocol.abandon)
+        self.versions = first, prepared.candidate
+        run.at_end.append(self.leave)
 
     def _made(self, module: object, number: int) -> tuple[Code, Instance]:
         code = self.runtime.load(module, manifest(number))
         return code, code.instantiate(probe=False)
+
+    def leave(self) -> None:
+        """Nothing holds itself afterwards: to look for garbage would be a tenth of a search."""
+        self.protocol.abandon()
+        self.runtime.instances.clear()
+        for version in self.versions:
+            if version is not None:
+                version.gathered.clear()
+                del version.wake
 
     def caller(self) -> None:
         mine: list[object] = []

@@ -26,7 +26,7 @@ Check = Callable[[], Hashable]
 Program = Callable[[Run], Check]
 """Sets a run up and adds its tasks. What it returns is run when all have ended: it asserts, and gives the outcome."""
 
-RUNS_BETWEEN_COLLECTIONS = 50
+RUNS_BETWEEN_COLLECTIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
