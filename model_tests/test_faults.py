@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 PARTS: Final = 4
 SELDOM_MISSED: Final = 0.9
-"""Of what is planned at steps of other threads, so much strikes at least."""
+"""So much of what is planned strikes at least; only what is planned for a thread of the product may not."""
 
 
 def run(name: str, monitor: Monitor, *planned: Fault) -> tuple[Faults, BaseException | None]:
@@ -96,7 +96,10 @@ def test_two_faults_anywhere(name: str, part: int) -> None:
     with Monitor() as monitor:
         for first in islice(faults_of(name, run(name, monitor)[0]), part, None, PARTS):
             faults, _ = run(name, monitor, first)
-            for second in faults_of(name, faults) if all_struck(faults, first) else ():
+            if not all_struck(faults, first):
+                pairs += 1  # and more, that nobody knows
+                continue
+            for second in faults_of(name, faults):
                 pairs += 1
                 struck += all_struck(run(name, monitor, first, second)[0], first, second)
     assert struck >= SELDOM_MISSED * pairs

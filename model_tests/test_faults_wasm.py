@@ -253,7 +253,7 @@ def test_one_fault_anywhere(name: str, floor: Floor) -> None:
         found = list(faults_at(floor.run(name, monitor).seen, catalogue=CATALOGUE))
         assert found, "nothing was recorded"
         struck = sum(floor.run(name, monitor, fault).struck == [fault] for fault in found)
-        assert struck > 0.8 * len(found), "the others struck another step: who calls when the tick has moved takes more"
+        assert struck > 0.8 * len(found), "the others struck another step: who calls when a beat has ended takes more"
 
 
 def test_every_step_of_the_catalogue_is_taken(floor: Floor) -> None:

@@ -74,12 +74,9 @@ class Cursor:
             raise self.malformed(f"{what}, in {bits} bits", "a larger number", start)
 
     def _leb(self, what: str, bits: int) -> int:
-        data, end, start, number = self._data, self.end, self.at, 0
+        start, number = self.at, 0
         for shift in range(0, bits, 7):
-            if self.at >= end:
-                raise self.malformed(what, "the end")
-            byte = data[self.at]
-            self.at += 1
+            byte = self.byte(what)
             number |= (byte & 0x7F) << shift
             if byte < 0x80:
                 return number
