@@ -171,6 +171,11 @@ class Faults:
             self.raised.append(error)
             raise error
 
+    def to_come(self, leave_out: frozenset[str] = frozenset(), catalogue: Catalogue = CATALOGUE) -> Iterator[Fault]:
+        """What can strike in such a run, after what has struck already."""
+        begin = self.seen.index(self.struck[-1].point) + 1 if self.struck else 0
+        return faults_at(self.seen[begin:], leave_out, catalogue)
+
     def has_struck(self, *steps: str) -> bool:
         return any(fault.point.step in steps for fault in self.struck)
 

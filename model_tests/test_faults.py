@@ -35,9 +35,7 @@ def run(name: str, monitor: Monitor, *planned: Fault) -> tuple[Faults, BaseExcep
 
 
 def faults_of(name: str, faults: Faults) -> Iterator[Fault]:
-    """What can strike in such a run, after what has struck already."""
-    begin = faults.seen.index(faults.struck[-1].point) + 1 if faults.struck else 0
-    return faults_at(faults.seen[begin:], CASES[name].leave_out)
+    return faults.to_come(CASES[name].leave_out)
 
 
 def all_struck(faults: Faults, *planned: Fault) -> bool:

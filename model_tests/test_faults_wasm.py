@@ -1,8 +1,13 @@
-"""Faults at every step of register, upgrade and unregister, on real wasmtime with the cache on disk: each alone."""
+"""Faults at every step of register, upgrade and unregister, on real wasmtime with the cache on disk.
+
+Each alone, and (slow) each with some of those that can follow it, drawn: all of them would take hours. The fakes and
+the cache by itself get every pair.
+"""
 
 from __future__ import annotations
 
 import gc
+import random
 import shutil
 import threading
 import traceback
@@ -14,7 +19,7 @@ import pytest
 import wasmtime
 
 import hotswap
-from faults import ANY, BROKEN_DISK, CTRL_C, FORBIDDEN, LATER, NO_FILES, NO_THREAD, WASMTIME, Fault, Faults, faults_at
+from faults import ANY, BROKEN_DISK, CTRL_C, FORBIDDEN, LATER, NO_FILES, NO_THREAD, WASMTIME, Fault, Faults
 from faults_cabinet import AFTER as AFTER_OF_THE_CACHE
 from faults_cabinet import BEFORE as BEFORE_OF_THE_CACHE
 from faults_cabinet import patches as patches_of_the_cache
@@ -34,6 +39,8 @@ pytestmark = [
 ]
 REMOVED, CUT, SWAPPED, SPOILT = "file removed", "file cut", "file swapped", "entry spoilt"
 MEANWHILE: Final = (REMOVED, CUT, SWAPPED, SPOILT)
+DRAWN: Final = 4
+"""So many faults are drawn to follow each."""
 OTHER: Final = 7
 """The version in the file that is put in the place of the one given."""
 
@@ -250,10 +257,25 @@ def floor(tmp_path: Path) -> Iterator[Floor]:
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES])
 def test_one_fault_anywhere(name: str, floor: Floor) -> None:
     with Monitor() as monitor:
-        found = list(faults_at(floor.run(name, monitor).seen, catalogue=CATALOGUE))
+        found = list(floor.run(name, monitor).to_come(catalogue=CATALOGUE))
         assert found, "nothing was recorded"
         struck = sum(floor.run(name, monitor, fault).struck == [fault] for fault in found)
         assert struck > 0.8 * len(found), "the others struck another step: who calls when a beat has ended takes more"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("name", CASES)
+def test_two_faults(name: str, floor: Floor) -> None:
+    draw, pairs, struck = random.Random(name), 0, 0
+    with Monitor() as monitor:
+        for first in floor.run(name, monitor).to_come(catalogue=CATALOGUE):
+            faults = floor.run(name, monitor, first)
+            found = list(faults.to_come(catalogue=CATALOGUE)) if faults.struck == [first] else []
+            for second in draw.sample(found, min(DRAWN, len(found))):
+                pairs += 1
+                struck += floor.run(name, monitor, first, second).struck == [first, second]
+    assert struck > 0.8 * pairs > 0
 
 
 def test_every_step_of_the_catalogue_is_taken(floor: Floor) -> None:

@@ -399,19 +399,27 @@ class LateTime:
         self._shift.over = not self._late_s
 
 
-def ticks_and_beats(monkeypatch: pytest.MonkeyPatch, late_s: list[float]) -> tuple[list[float], list[float]]:
-    """When a ticker ticks, and when its beats end, if it wakes so late each time; from its start, in seconds."""
+def ticks_and_beats(
+    monkeypatch: pytest.MonkeyPatch, late_s: list[float], asked_s: tuple[float, ...] = (), asked_anew_s: float = 1e9
+) -> tuple[list[float], list[float]]:
+    """When a ticker ticks, and when its beats end, if it wakes so late each time; from its start, in seconds.
+
+    It is asked for ticks at its start, and for one more at each tick.
+    """
     ticker, shift, ticks, beats = Ticker(), _ticker._Shift(), list[float](), list[float]()
     clock = LateTime(late_s, shift)
 
     class Engine:
         def increment_epoch(self) -> None:
             ticks.append(clock.monotonic())
+            ticker.tick_in(asked_anew_s)
 
     with monkeypatch.context() as patch:
         patch.setattr(_ticker, "time", clock)
         patch.setattr(_ticker, "engines", lambda: (Engine(),))
         patch.setattr(ticker, "_next", beats.append)
+        for seconds in asked_s:
+            ticker.tick_in(seconds)
         ticker._run(shift)
     return ticks, beats
 
@@ -432,6 +440,29 @@ def test_ticks_that_were_missed_are_left_out(monkeypatch: pytest.MonkeyPatch) ->
     assert late == 1
     assert min(later - earlier for earlier, later in pairwise(ticks)) >= _ticker.BEAT_S - 1e-9
     assert max(later - earlier for earlier, later in pairwise(ticks[late:])) <= _ticker.TICK_S + 1e-9
+
+
+def test_the_earliest_tick_that_is_asked_for_is_made_beside_the_usual_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks, _ = ticks_and_beats(monkeypatch, [0.0] * 20, asked_s=(0.0137, 0.0112, 0.0139))
+    assert ticks[:5] == pytest.approx([0.005, 0.010, 0.0112, 0.015, 0.020])
+
+
+def test_ticks_that_are_asked_for_again_and_again_leave_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each tick ends a slice of many calls, and each of these may ask for another."""
+    ticks, _ = ticks_and_beats(monkeypatch, [0.0] * 1_001, asked_anew_s=_ticker.REST_S / 100)
+    asked, usual = ticks[-1] / _ticker.REST_S, ticks[-1] / _ticker.TICK_S
+    assert 0.9 * (asked + usual) <= len(ticks) <= asked + usual + 1
+
+
+def test_a_call_asks_for_a_tick_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_at: list[float] = []
+    monkeypatch.setattr(TICKER, "tick_in", lambda seconds: asked_at.append(time.monotonic() + seconds))
+    with running(INSIDE, timeout_ms=50) as instance:
+        begin = time.monotonic()
+        with pytest.raises(hotswap.DeadlineExceeded):
+            instance.call("loop", ())
+    assert asked_at
+    assert begin + 0.050 <= min(asked_at)
 
 
 def leave_no_thread() -> None:

@@ -91,7 +91,7 @@ class Deadline:
     """One store's deadline. Holds no reference to the store, which would keep it alive for ever.
 
     A call reads no clock. It began in some beat, and its time counts from the end of that beat: it is never stopped
-    too early, and a beat and a tick too late at most.
+    too early, and a beat and a tick too late at most; mostly less, since it asks for a tick when its time is over.
     """
 
     def __init__(self, store: wasmtime.Store, timeout_s: float, interrupted: StopFlag) -> None:
@@ -140,7 +140,11 @@ class Deadline:
             return StopReason.EXCEPTION
         if self._interrupted.on:
             return StopReason.INTERRUPTED
-        return StopReason.DEADLINE if self._left_s() <= 0 else None
+        left_s = self._left_s()
+        if left_s <= 0:
+            return StopReason.DEADLINE
+        TICKER.tick_in(left_s)
+        return None
 
     def _decide(self) -> Generator[int, Any, None]:
         """Receives the six items of each round, one at a time, and yields their keys.

@@ -9,6 +9,9 @@ to run what the parent compiled, so calls are refused.
 There are two beats to a tick. Of a call it is known in which beat it began, and it is stopped at a tick: a beat and a
 tick after its deadline at most, which leaves room for a thread that wakes late. When it does, it does not shift the
 ticks to come; if they are past, it leaves them out.
+
+A call that is let go on asks for a tick when its time is over (`tick_in`), so it is mostly stopped within a beat. This
+is a hint, kept without a lock, and of several the earliest: one that is lost costs its call the wait for a usual tick.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from hotswap._runtime._engine import engines
 
 TICK_S = 0.005
 BEAT_S = TICK_S / 2
+REST_S = TICK_S / 10  # the pause before a tick that was asked for, so that many calls cannot ask for too many
 STALE_S = 1.0
 
 
@@ -58,6 +62,7 @@ class Ticker:
         self._thread: threading.Thread | None = None
         self._shift = _Shift()
         self._forked = False
+        self._asked_at = NEVER
 
     def enter(self) -> None:
         """One more instance needs the tick."""
@@ -86,6 +91,12 @@ class Ticker:
                 self._start()
             return self.beat
 
+    def tick_in(self, seconds: float) -> None:
+        """Ask for one more tick, beside the usual ones."""
+        at = time.monotonic() + seconds
+        if at < self._asked_at:
+            self._asked_at = at
+
     def _start(self) -> None:
         self._shift.over = True
         self._shift = shift = _Shift()
@@ -106,15 +117,20 @@ class Ticker:
         try:
             tick_at = time.monotonic() + TICK_S
             while True:
-                time.sleep(max(0.0, min(BEAT_S, tick_at - time.monotonic())))
+                now = time.monotonic()
+                time.sleep(max(0.0, min(BEAT_S, tick_at - now, max(self._asked_at - now, REST_S))))
                 if shift.over:
                     return
                 now = time.monotonic()
                 self._next(now)
-                if now >= tick_at:
+                asked, usual = now >= self._asked_at, now >= tick_at
+                if asked:
+                    self._asked_at = NEVER  # before the tick, at which calls ask anew
+                if usual:
+                    tick_at = max(tick_at + TICK_S, now + BEAT_S)
+                if asked or usual:
                     for engine in engines():
                         engine.increment_epoch()
-                    tick_at = max(tick_at + TICK_S, now + BEAT_S)
         finally:
             if not shift.over:  # it dies: the next call of each instance must notice
                 self.beat = Beat(_LONG_AGO)

@@ -201,6 +201,24 @@ RUNTIME: Final = (
         tries="runtime stop: left_out",
     ),
     mutant(
+        "no-tick-is-asked-for",
+        "A call that is let go on asks for no tick, and is stopped at a usual one",
+        swap(DEADLINE, "        TICKER.tick_in(left_s)\n", ""),
+        tries="runtime stop: asks_for",
+    ),
+    mutant(
+        "a-usual-tick-stands-for-all",
+        "A tick that was asked for is forgotten at the next usual one",
+        swap(TICKER, "                if asked:\n", "                if asked or usual:\n"),
+        tries="runtime stop: asked_for_is_made",
+    ),
+    mutant(
+        "ticks-without-a-rest",
+        "The ticker makes every tick that is asked for, be it a microsecond after the last",
+        swap(TICKER, "max(self._asked_at - now, REST_S)", "self._asked_at - now"),
+        tries="runtime stop: rest",
+    ),
+    mutant(
         "time-counts-from-the-beat",
         "The time of a call counts from the beginning of its beat, long ago if the ticker is late",
         swap(
