@@ -25,7 +25,8 @@ import wasmtime
 
 import hotswap
 from hotswap import HotReloadablePlugin
-from hotswap._runtime import Census, _instance, _ticker
+from hotswap._runtime import Census, _capi, _instance, _ticker
+from hotswap._runtime._census import Place
 from hotswap._runtime._engine import engines
 from hotswap._runtime._instance import WasmInstance
 from hotswap._runtime._ticker import TICKER, Beat, Ticker
@@ -65,6 +66,7 @@ def looping(*instances: WasmInstance) -> Iterator[list[Runner]]:
         for instance in instances:
             instance._limits.deadline._interrupted.on = True
             instance._limits.deadline.timeout_s = -float("inf")
+        TICKER.supervise()
         for call in calls:
             call.join()
 
@@ -276,7 +278,7 @@ def test_a_storm_of_ctrl_c_during_calls_and_closes_does_not_kill_the_process() -
 
 def test_a_close_that_ctrl_c_cuts_short_does_not_free_the_store_again(monkeypatch: pytest.MonkeyPatch) -> None:
     freed: list[int] = []
-    delete = wasmtime._ffi.wasmtime_store_delete
+    delete = _capi._delete_store
 
     def delete_and_strike(pointer: object) -> None:
         freed.append(id(pointer))
@@ -286,7 +288,7 @@ def test_a_close_that_ctrl_c_cuts_short_does_not_free_the_store_again(monkeypatc
 
     with nothing_leaks():
         instance = load(INSIDE).instantiate(probe=False)
-        monkeypatch.setattr(wasmtime._ffi, "wasmtime_store_delete", delete_and_strike)
+        monkeypatch.setattr(_capi, "_delete_store", delete_and_strike)
         assert is_struck(instance.close)
         instance.close()
         del instance
@@ -365,22 +367,23 @@ def tickers() -> list[threading.Thread]:
 
 
 def test_the_ticker_runs_while_it_has_users() -> None:
-    ticker = Ticker()
+    ticker, one, two = Ticker(), Place(), Place()
     before = set(tickers())
-    ticker.enter()
+    ticker.enter(one)
     (thread,) = set(tickers()) - before
-    ticker.enter()
-    ticker.leave()
+    ticker.enter(two)
+    ticker.leave(one)
+    ticker.leave(one)
     beat = ticker.beat
     eventually(lambda: ticker.beat is not beat)
     assert set(tickers()) - before == {thread}
-    ticker.leave()
+    ticker.leave(two)
     thread.join(WAIT_S)
     assert not thread.is_alive()
-    ticker.enter()
+    ticker.enter(one)
     (again,) = set(tickers()) - before
     assert again is not thread
-    ticker.leave()
+    ticker.leave(one)
     again.join(WAIT_S)
 
 
@@ -477,21 +480,60 @@ def test_no_thread_is_left_when_the_last_instance_is_closed() -> None:
     survive(leave_no_thread)
 
 
+def die(*args: object) -> tuple[wasmtime.Engine, ...]:
+    raise SystemExit
+
+
+def kill_tickers(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """All of them die, of all that the ticker calls by these names."""
+    before = set(tickers())
+    assert before
+    with monkeypatch.context() as patch:
+        for name in names:
+            patch.setattr(_ticker, name, die)
+        eventually(lambda: not any(thread.is_alive() for thread in before))
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_dead_ticker_is_revived_by_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("names", [("engines",), ("Beat",)], ids=str)
+def test_a_dead_ticker_is_revived_by_the_next_call(monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]) -> None:
+    """Also if it dies of what it would need to say so."""
     with running(INSIDE, timeout_ms=50) as instance:
         before = set(tickers())
-        assert before
-        with monkeypatch.context() as patch:
-
-            def die() -> tuple[wasmtime.Engine, ...]:
-                raise SystemExit
-
-            patch.setattr(_ticker, "engines", die)
-            eventually(lambda: not any(thread.is_alive() for thread in before))
+        kill_tickers(monkeypatch, *names)
         with pytest.raises(hotswap.DeadlineExceeded):
             instance.call("loop", ())
         assert len(set(tickers()) - before) == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_ticker_is_revived_to_interrupt_though_nobody_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = load(CALLS)
+    instance = code.instantiate(probe=False)
+    with looping(instance) as (call,):
+        kill_tickers(monkeypatch, "engines")
+        code.interrupt(True)
+        with pytest.raises(hotswap.CallInterrupted):
+            call.value()
+    instance.close()
+
+
+def test_a_late_ticker_goes_on_if_no_other_can_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with running(INSIDE, timeout_ms=50) as instance:
+        eventually(lambda: len(tickers()) == 1)  # an earlier test's may take a tick to end
+        before = tickers()
+        with monkeypatch.context() as patch:
+            patch.setattr(TICKER, "_next", lambda now: None)
+            patch.setattr(threading.Thread, "start", fail)
+            TICKER.beat = Beat(time.monotonic() - 2 * _ticker.STALE_S)
+            with pytest.raises(hotswap.Overloaded, match="cannot start"):
+                instance.call("answer", ())
+        eventually(lambda: time.monotonic() - TICKER.beat.since < _ticker.STALE_S)
+        assert instance.call("answer", ()) == 42
+        assert tickers() == before
 
 
 def test_a_stuck_ticker_is_replaced_and_ends_when_it_comes_free(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -531,14 +573,15 @@ def test_a_ticker_that_cannot_start_leaves_nothing_behind(monkeypatch: pytest.Mo
     def fail(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    ticker, before = Ticker(), set(tickers())
+    ticker, place, before = Ticker(), Place(), set(tickers())
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", fail)
         with pytest.raises(hotswap.Overloaded, match="cannot start"):
-            ticker.enter()
-    ticker.enter()
+            ticker.enter(place)
+    ticker.leave(place)
+    ticker.enter(place)
     (thread,) = set(tickers()) - before
-    ticker.leave()
+    ticker.leave(place)
     thread.join(WAIT_S)
     assert not thread.is_alive()
 

@@ -71,6 +71,7 @@ CHECKS: Final = {
         unit_tests("runtime bytes", "test_runtime_bytes.py"),
         unit_tests("runtime values", "test_runtime_values.py"),
         unit_tests("runtime prepared", "test_runtime_prepared.py", stuck_s=60),
+        unit_tests("runtime interrupts", "test_runtime_interrupts.py"),
         unit_tests("runtime stop", "test_runtime_stop.py", only="not storm and not ctrl_c"),
         unit_tests("host functions", "test_host_functions.py"),
         unit_tests("host calls", "test_host_calls.py", stuck_s=60),

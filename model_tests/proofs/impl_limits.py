@@ -14,7 +14,7 @@ from typing import Any, Final
 from hotswap._errors import BadReply, OutOfMemory, Overloaded
 from hotswap._ports import Data
 from hotswap._runtime import _census, _instance, _values
-from hotswap._runtime._census import Census
+from hotswap._runtime._census import Census, Place
 from hotswap._runtime._deadline import slice_ticks
 from hotswap._runtime._instance import ALLOC, FREE, WasmInstance
 from hotswap._runtime._linkage import Entry, Export
@@ -90,7 +90,7 @@ def instances(created: int, closed: int, cap: int) -> tuple[bool, int, int]:
     census.created, census.closed = created, closed
     with wordless(_census, "_full", Overloaded()):
         try:
-            census.enter()
+            census.enter(Place())
         except Overloaded:
             return False, census.created, census.closed
     return True, census.created, census.closed

@@ -20,6 +20,7 @@ from hotswap._host import NO_IMPORTS, Imports
 from hotswap._manifest import PluginManifest
 from hotswap._ports import Number, Value
 from hotswap._runtime import CENSUS, WasmRuntime
+from hotswap._runtime._census import Place
 from hotswap._runtime._code import WasmCode
 from hotswap._runtime._deadline import StopFlag
 from hotswap._runtime._instance import WasmInstance
@@ -34,11 +35,12 @@ ENDLESS: Final = "loop"
 @contextmanager
 def ticking() -> Iterator[None]:
     """Keeps wasmtime's ticker alive from run to run; otherwise each run starts a thread for it, and ends it."""
-    TICKER.enter()
+    place = Place()
+    TICKER.enter(place)
     try:
         yield
     finally:
-        TICKER.leave()
+        TICKER.leave(place)
 
 
 _load = cache(WasmRuntime().load)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, cast
 
@@ -47,9 +48,17 @@ def delete_error(error: Any) -> None:
     ffi.wasmtime_error_delete(error)
 
 
+_delete_store: Final = ffi.dll.wasmtime_store_delete
+"""The C function itself: Ctrl-C could strike where a Python function around it begins, and lose what it was given."""
+
+
 def delete_store(store: wasmtime.Store) -> None:
-    """Close a store for good. Its own `close` may, when Ctrl-C strikes between its two steps, free it twice."""
-    ffi.wasmtime_store_delete(store._consume())  # noqa: SLF001
+    """Close a store for good. May be done again.
+
+    Its own `close` may, when Ctrl-C strikes between its two steps, free it twice.
+    """
+    with suppress(ValueError):  # it is gone
+        _delete_store(store._consume())  # noqa: SLF001
 
 
 # -- calling the host ---------------------------------------------------------------------------------------------

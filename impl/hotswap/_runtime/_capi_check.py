@@ -19,6 +19,7 @@ import wasmtime
 from hotswap._errors import CallTrapped
 from hotswap._manifest import ResourceLimits
 from hotswap._runtime import _capi
+from hotswap._runtime._census import Place
 from hotswap._runtime._deadline import StopFlag
 from hotswap._runtime._engine import engine
 from hotswap._runtime._limits import CallLimits
@@ -91,8 +92,9 @@ def examine() -> None:
         _expect(f"the size of {what}", expected, found)
     store = wasmtime.Store(engine(metered=False))
     limits = CallLimits(store, ResourceLimits(fuel_limit=0), StopFlag())
-    TICKER.enter()
+    place = Place()
     try:
+        TICKER.enter(place)
         limits.begin()
         exports = wasmtime.Instance(store, wasmtime.Module(store.engine, bytes(wasmtime.wat2wasm(_TRIAL))), []).exports(
             store
@@ -105,7 +107,7 @@ def examine() -> None:
     finally:
         _capi.delete_store(store)
         limits.close()
-        TICKER.leave()
+        TICKER.leave(place)
 
 
 def _try_out(limits: CallLimits, linkage: PreparedLinkage, memory: wasmtime.Memory) -> None:

@@ -13,6 +13,15 @@ from hotswap._errors import Overloaded
 MAX_INSTANCES = 16_000
 
 
+class Place:
+    """One instance's in the counts. No signal handler runs between a change of it and that of the count."""
+
+    __slots__ = ("counted", "ticking")
+
+    def __init__(self) -> None:
+        self.counted = self.ticking = False
+
+
 class Census:
     """Counts of instances. `created == closed + alive`, always."""
 
@@ -26,16 +35,20 @@ class Census:
     def alive(self) -> int:
         return self.created - self.closed
 
-    def enter(self) -> None:
+    def enter(self, place: Place) -> None:
         """Count one more instance. Raises `Overloaded` at the cap."""
         with self._lock:
             if self.alive >= self._cap:
                 raise _full(self.alive)
+            place.counted = True
             self.created += 1
 
-    def leave(self) -> None:
+    def leave(self, place: Place) -> None:
+        """May be done again."""
         with self._lock:
-            self.closed += 1
+            if place.counted:
+                place.counted = False
+                self.closed += 1
 
 
 def _full(alive: int) -> Overloaded:

@@ -19,6 +19,7 @@ from hotswap._runtime._host_calls import link
 from hotswap._runtime._instance import HostedInstance, WasmInstance
 from hotswap._runtime._linkage import Export
 from hotswap._runtime._source import read_wasm
+from hotswap._runtime._ticker import TICKER
 
 if TYPE_CHECKING:
     from hotswap._manifest import PluginManifest
@@ -83,6 +84,8 @@ class WasmCode:
 
     def interrupt(self, stop: bool) -> None:
         self._interrupted.on = stop
+        if stop:
+            TICKER.supervise()
 
     def _run(self, instance: WasmInstance, hook: str, failure: type[ModuleRejected]) -> None:
         if hook not in self._table:

@@ -121,8 +121,8 @@ class Deadline:
     def close(self) -> None:
         """The store is closed. An error that was never returned to wasmtime is still ours to free."""
         if self.reason is None:
+            self.reason = StopReason.DEADLINE  # first: rather lost than freed twice
             _capi.delete_error(self._error)
-            self.reason = StopReason.DEADLINE
         self.exception = None  # nobody has raised it; its traceback leads here, and to frames that hold more
         self._rounds.close()
 

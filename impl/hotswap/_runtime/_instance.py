@@ -20,7 +20,7 @@ from hotswap._host import NO_IMPORTS, Imports
 from hotswap._ports import Data, Number, Value
 from hotswap._runtime._capi import delete_store
 from hotswap._runtime._capi_check import CHOICE
-from hotswap._runtime._census import CENSUS
+from hotswap._runtime._census import CENSUS, Place
 from hotswap._runtime._deadline import StopFlag
 from hotswap._runtime._engine import engine
 from hotswap._runtime._host_calls import HostCall, Link, close_all
@@ -78,12 +78,13 @@ class WasmInstance:
         self._entries = _Entries(table)
         self._hosts: list[HostCall] = []
         self._exits: list[Callable[[], object]] = []
-        """What undoes each step that was taken, the last one first."""
+        """What undoes each step, the last one first; each may be done again, or before its step was taken."""
         try:
-            CENSUS.enter()
-            self._exits.append(CENSUS.leave)
-            TICKER.enter()
-            self._exits.append(TICKER.leave)
+            place = Place()
+            self._exits.append(partial(CENSUS.leave, place))
+            CENSUS.enter(place)
+            self._exits.append(partial(TICKER.leave, place))
+            TICKER.enter(place)
             way = CHOICE.way()
             store = wasmtime.Store(engine(metered=limits.fuel_limit > 0))
             self._limits = CallLimits(store, limits, interrupted)
@@ -144,14 +145,20 @@ class WasmInstance:
         return answer
 
     def close(self) -> None:
-        demand_frames()  # a step that is begun is not begun again
+        """Each step is listed until it is done. One that an exception cuts short, Ctrl-C say, is done once more."""
+        demand_frames()
         self._entries.close()
-        while self._exits:
+        try:
+            while self._exits:
+                self._exits[-1]()
+                self._exits.pop()
+        except BaseException:
             try:
-                self._exits.pop()()
-            except BaseException:
+                if self._exits:
+                    self._exits.pop()()
+            finally:
                 self.close()  # the other steps
-                raise
+            raise
 
     def __del__(self) -> None:
         if hasattr(self, "_exits"):

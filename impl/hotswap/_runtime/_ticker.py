@@ -19,8 +19,10 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 
 from hotswap._errors import HotswapError, Overloaded
+from hotswap._runtime._census import Place
 from hotswap._runtime._engine import engines
 
 TICK_S = 0.005
@@ -42,7 +44,11 @@ class Beat:
         self.since = since
         """When it began, on the monotonic clock."""
         self.ended_at = NEVER
-        """Set before a tick advances: a call that began in this beat began no later than this."""
+        """Set when the next one has begun, and before a tick: a call that began in this beat began no later."""
+
+
+_DEAD = Beat(_LONG_AGO)
+"""No instance is ever ready in this one. Made beforehand: a thread may die of having no memory."""
 
 
 class _Shift:
@@ -56,7 +62,7 @@ class _Shift:
 
 class Ticker:
     def __init__(self) -> None:
-        self.beat = Beat(_LONG_AGO)
+        self.beat = _DEAD
         self._lock = threading.RLock()  # a finalizer may close an instance in here
         self._users = 0
         self._thread: threading.Thread | None = None
@@ -64,21 +70,25 @@ class Ticker:
         self._forked = False
         self._asked_at = NEVER
 
-    def enter(self) -> None:
+    def enter(self, place: Place) -> None:
         """One more instance needs the tick."""
         with self._lock:
             self._refuse_fork()
             if self._thread is None:
                 self._start()
+            place.ticking = True
             self._users += 1
 
-    def leave(self) -> None:
+    def leave(self, place: Place) -> None:
+        """May be done again."""
         with self._lock:
-            self._users -= 1
+            if place.ticking:
+                place.ticking = False
+                self._users -= 1
             if self._users == 0 and self._thread is not None:
                 self._shift.over = True
                 self._thread = None
-                self.beat = Beat(_LONG_AGO)
+                self.beat = _DEAD
 
     def current(self) -> Beat:
         """The beat, from a thread that is alive: started anew if the last one is stale. Raises `HotswapError`."""
@@ -87,9 +97,16 @@ class Ticker:
             return beat
         with self._lock:
             self._refuse_fork()
-            if time.monotonic() - self.beat.since > STALE_S:  # else another call just did
-                self._start()
-            return self.beat
+            beat = self.beat
+            if time.monotonic() - beat.since > STALE_S:  # else another call just did
+                beat = self._start()
+            return beat
+
+    def supervise(self) -> None:
+        """See to it that the tick goes on, if somebody needs it: no call may come that does. No error if it cannot."""
+        with self._lock, suppress(HotswapError):
+            if self._users:
+                self.current()
 
     def tick_in(self, seconds: float) -> None:
         """Ask for one more tick, beside the usual ones."""
@@ -97,21 +114,24 @@ class Ticker:
         if at < self._asked_at:
             self._asked_at = at
 
-    def _start(self) -> None:
-        self._shift.over = True
-        self._shift = shift = _Shift()
+    def _start(self) -> Beat:
+        """A thread that is late goes on until another has begun, and for good if none can."""
+        shift = _Shift()
         thread = threading.Thread(target=self._run, args=(shift,), name="hotswap-ticker", daemon=True)
+        self.beat = beat = Beat(time.monotonic())  # first, for a thread that dies at once leaves another
         try:
             thread.start()
-        except RuntimeError as error:
-            raise Overloaded(
-                f"the thread that stops overlong calls cannot start: {error}; calls are refused until it can"
-            ) from error
-        except BaseException:
+        except BaseException as error:
             shift.over = True
+            self.beat = _DEAD
+            if isinstance(error, RuntimeError):
+                raise Overloaded(
+                    f"the thread that stops overlong calls cannot start: {error}; calls are refused until it can"
+                ) from error
             raise
-        self.beat = Beat(time.monotonic())
-        self._thread = thread
+        self._shift.over = True
+        self._shift, self._thread = shift, thread
+        return beat
 
     def _run(self, shift: _Shift) -> None:
         try:
@@ -133,11 +153,12 @@ class Ticker:
                         engine.increment_epoch()
         finally:
             if not shift.over:  # it dies: the next call of each instance must notice
-                self.beat = Beat(_LONG_AGO)
+                self.beat = _DEAD
 
     def _next(self, now: float) -> None:
-        self.beat.ended_at = now
+        last = self.beat
         self.beat = Beat(now)
+        last.ended_at = time.monotonic()
 
     def _refuse_fork(self) -> None:
         if self._forked:
@@ -151,7 +172,7 @@ class Ticker:
         self._lock = threading.RLock()  # a finalizer may close an instance in here
         self._forked = self._users > 0
         self._thread = None
-        self.beat = Beat(_LONG_AGO)
+        self.beat = _DEAD
 
 
 TICKER = Ticker()

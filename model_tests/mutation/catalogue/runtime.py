@@ -84,9 +84,8 @@ RUNTIME: Final = (
         diff(
             INSTANCE,
             """
-                     CENSUS.enter()
-        -            self._exits.append(CENSUS.leave)
-                     TICKER.enter()
+        -            self._exits.append(partial(CENSUS.leave, place))
+                     CENSUS.enter(place)
             """,
         ),
         tries="runtime load: nothing_behind | runtime stop: dropped",
@@ -170,6 +169,36 @@ RUNTIME: Final = (
         tries="runtime load: in_this_order",
     ),
     mutant(
+        "a-close-forgets-what-was-cut-short",
+        "A step of a close is off the list before it is done, and lost if Ctrl-C strikes in between",
+        diff(
+            INSTANCE,
+            """
+                     while self._exits:
+        -                self._exits[-1]()
+        -                self._exits.pop()
+        +                self._exits.pop()()
+            """,
+        ),
+        tries="runtime interrupts",
+    ),
+    mutant(
+        "an-interrupt-needs-a-ticker",
+        "Whoever interrupts calls does not look whether there is a tick that can stop them",
+        swap(CODE, "            TICKER.supervise()\n", "            pass\n"),
+        tries="runtime stop: nobody_calls",
+    ),
+    mutant(
+        "a-late-ticker-goes-first",
+        "A ticker that is late is sent away before another has begun",
+        swap(
+            TICKER,
+            "        self.beat = beat = Beat(time.monotonic())  # first",
+            "        self._shift.over = True\n        self.beat = beat = Beat(time.monotonic())  # first",
+        ),
+        tries="runtime stop: goes_on",
+    ),
+    mutant(
         "dead-ticker",
         "A ticker that has died is not started anew, and calls run for ever",
         swap(TICKER, "if time.monotonic() - beat.since <= STALE_S:", "if beat is not None:"),
@@ -182,7 +211,7 @@ RUNTIME: Final = (
             TICKER,
             """
                      if not shift.over:  # it dies: the next call of each instance must notice
-        -                self.beat = Beat(_LONG_AGO)
+        -                self.beat = _DEAD
         +                return
             """,
         ),
