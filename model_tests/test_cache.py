@@ -302,6 +302,25 @@ def test_a_file_that_a_dead_process_left_goes_and_one_that_is_being_written_stay
     assert [path.name for path in folder.entries] == ["a.cwasm", "new.half"]
 
 
+@pytest.mark.parametrize("name", ["old.half", "old.cwasm"])
+def test_a_folder_in_the_place_of_a_file_does_not_keep_the_others(name: str, folder: Folder) -> None:
+    cache = folder.opened(max_mb=1)
+    (folder.path / name).mkdir()
+    os.utime(folder.path / name, (0, 0))
+    for each in "abcd":
+        cache.put(each, bytes(300_000))
+    assert len([path for path in folder.entries if path.is_file()]) == 3
+    assert (cache.stats.stored, cache.stats.evicted, cache.stats.failures) == (4, 1, 0)
+
+
+def test_what_is_larger_than_all_may_be_is_not_kept_and_drives_nothing_out(folder: Folder) -> None:
+    cache = folder.opened(max_mb=1)
+    cache.put("a", b"contents")
+    cache.put("b", bytes(1 << 20))
+    assert [path.name for path in folder.entries] == ["a.cwasm"]
+    assert (cache.stats.stored, cache.stats.evicted, cache.stats.failures) == (1, 0, 1)
+
+
 def test_a_full_disk_costs_the_entry_and_not_the_plugin(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     def fill(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")

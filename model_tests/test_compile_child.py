@@ -552,6 +552,25 @@ def test_who_gives_up_before_it_has_begun_starts_no_child(monkeypatch: pytest.Mo
     assert (job._over, job._error) == (True, None)
 
 
+def test_who_gives_up_at_the_very_moment_of_its_turn_starts_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_child, "run", lambda *_: pytest.fail("a child was started"))
+    compiler = ChildCompiler()
+    job = _child.Job(compiler, admit(read_wasm(SMALL, 4_096), resources().resources), settings(False))
+    job._given_up = True
+    job._take_turn()
+    assert compiler.turns._free == compiler.at_once
+
+
+def test_the_longest_wait_that_is_allowed_is_waited() -> None:
+    use(wall_s=threading.TIMEOUT_MAX)
+    assert load(SMALL)
+
+
+def test_what_is_no_compiler_is_refused_at_once() -> None:
+    with pytest.raises(TypeError, match=r"expected a ChildCompiler\(\), an InProcess\(\) or None, found <class"):
+        hotswap.use_compiler(InProcess)  # type: ignore[arg-type]
+
+
 def waited_and_interrupted() -> str:
     told = threading.Event()
 
@@ -629,11 +648,24 @@ def _alive(process: int) -> bool:
 # What is sent ----------------------------------------------------------------------------------------------
 
 
+def compiled_where_another_wasmtime_lies(folder: str) -> bool:
+    os.chdir(folder)
+    Path("wasmtime.py").write_text("open('ran', 'w').close()")
+    sys.path[:0] = ["", "."]
+    load(SMALL)
+    return Path("ran").exists()
+
+
+def test_what_lies_in_the_current_folder_is_not_run(tmp_path: Path) -> None:
+    assert survive(compiled_where_another_wasmtime_lies, str(tmp_path)) == "False"
+
+
 def test_the_request_says_where_to_look_and_the_modules_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", ["", "/a", Path("/b")])
+    monkeypatch.setattr(sys, "path", ["", "b", "/a", Path("/b")])
+    monkeypatch.setattr(wasmtime, "__file__", "/found/wasmtime/__init__.py")
     head, wasm = _child_process.request(b"wasm", {"s": 1}, 2, 3)
     (length,) = LENGTH.unpack_from(head)
     assert head[LENGTH.size : LENGTH.size + length] == (
-        b'{"path": ["%s", "/a"], "settings": {"s": 1}, "cpu_s": 2, "address_space_mb": 3}' % bytes(Path.cwd())
+        b'{"path": ["/found", "/a"], "settings": {"s": 1}, "cpu_s": 2, "address_space_mb": 3}'
     )
     assert (head[LENGTH.size + length :], wasm) == (LENGTH.pack(4), b"wasm")

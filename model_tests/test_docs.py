@@ -15,7 +15,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "mo
 
 LAYERS = [
     "_errors _frames _signature _state",
-    "_cache _host _manifest_text _wasm",
+    "_cache _fork _host _manifest_text _wasm",
     "_manifest_toml",
     "_manifest",
     "_compat",

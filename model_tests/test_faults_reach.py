@@ -33,9 +33,10 @@ STRUCK: Final = {
 """`test_faults_wasm.py`, `test_faults_cache.py` and `test_faults_child.py` put stand-ins there."""
 NOT_STRUCK: Final = {
     "_cache.py": {"threading": "a lock for its counts"},
+    "_fork.py": {"os": "which process this is"},
     "_host.py": {"threading": "a variable of each thread"},
     "_manifest.py": {"os": "names of types"},
-    "_plugin.py": {"os": "names of types"},
+    "_plugin.py": {"os": "names of types, and which process this is"},
     "_threads.py": {"threading": "it is a port: `faults_ports.py`", "time": "the same"},
     "_version.py": {"_thread": "where a finalizer has no frame left: `test_host_calls.py`"},
     "_runtime/_capi.py": {"ctypes": "its users have a stand-in for it", "wasmtime": "the same"},
@@ -51,6 +52,7 @@ NOT_STRUCK: Final = {
         "fcntl": "larger pipes, if there are any",
         "pathlib": "where the script is, once",
         "socket": "the name of a type",
+        "wasmtime": "where it is, once",
     },
     "_runtime/_code.py": {"threading": "the size of stacks, which is a number", "wasmtime": "names of types"},
     "_runtime/_compiled.py": {

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -25,6 +26,26 @@ from worlds import WAIT_S, Runner, eventually
 pytestmark = pytest.mark.usefixtures("call_path")
 
 # Re-entry ----------------------------------------------------------------------------------------------------
+
+
+def test_a_host_function_that_an_init_calls_may_not_close_the_plugin() -> None:
+    """A discarded instance is replaced on a thread of the plugin's own, for which a close would wait."""
+    plugins, refusals = list[HotReloadablePlugin](), SimpleQueue[str]()
+
+    def close() -> None:
+        for each in plugins:
+            with pytest.raises(hotswap.Reentrant) as refusal:
+                each.close()
+            refusals.put(str(refusal.value))
+
+    wasm = """(module (import "env" "close" (func $close)) (func (export "trap") unreachable)
+      (func (export "hotswap_init") (result i32) (call $close) (i32.const 0)))"""
+    imports = {"env.close": HostFunction("() -> ()", close)}
+    with nothing_leaks(), HotReloadablePlugin("p", wasm, resources(), imports=imports) as plugin:
+        plugins.append(plugin)
+        with pytest.raises(hotswap.CallTrapped):
+            plugin.call("trap")
+        assert "from inside one of its own host functions" in refusals.get(timeout=WAIT_S)
 
 
 @pytest.mark.parametrize("instances", [1, 2])
@@ -140,9 +161,9 @@ def struck(again_s: str) -> str:
     loop = PLUGIN.replace("(loop br 0)", "(loop (drop (call $ask (i32.const 1))) br 0)")
     with nothing_leaks(), asking(lambda number: number, loop, max_instances=2) as plugin:
         for number in range(40):
-            signal.setitimer(signal.ITIMER_REAL, 0.001 + number * 1e-5, float(again_s))
             try:
                 armed = True
+                signal.setitimer(signal.ITIMER_REAL, 0.001 + number * 1e-5, float(again_s))
                 plugin.call("ask_and_loop", 1)
             except KeyboardInterrupt:
                 armed = False

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -18,7 +20,9 @@ from hotswap.monitor import Divergence, Monitor
 from hotswap.monitor._recorder import Event, RecordedProtocol, Seen
 from hotswap.monitor._ways import LEVEL
 from monitored import EXCLUSIVE, NEVER_SEEN, OVERLAP, everything, followed, hold, stuck, the_divergence
-from worlds import FakeWorld, Runner, WasmWorld, World, eventually, manifest
+from runtime_modules import survive
+from test_runtime_stop import in_a_child
+from worlds import WAIT_S, FakeWorld, Runner, WasmWorld, World, eventually, manifest
 
 
 @pytest.fixture(params=[FakeWorld, WasmWorld], ids=["fake", "wasm"])
@@ -176,10 +180,10 @@ def test_a_backlog_is_bounded_also_while_a_listener_holds_the_monitor_up(caplog:
             assert monitor._events.qsize() <= 5
         assert monitor.lost
         slow.set()
-        assert monitor.flush()
+        assert not monitor.flush(), "there is something that was not checked"
     with other.plugin(monitor=monitor) as plugin:
         plugin.upgrade(other.module(2), manifest(2))
-        assert monitor.flush()
+        assert not monitor.flush()
         assert (monitor.steps, monitor.taken) == (0, {}), "of neither plugin anything was followed"
     monitor.close()
     assert [record.levelname for record in caplog.records] == ["WARNING"], "it says so once"
@@ -201,9 +205,34 @@ def test_what_is_lost_speaks_against_nobody() -> None:
         plugin.upgrade(world.module(2), manifest(2))
         assert monitor.lost
         slow.set()
-        assert monitor.flush()
+        assert not monitor.flush()
     monitor.close()
     assert len(told) == 1
+
+
+def test_one_that_is_closed_answers_at_once() -> None:
+    monitor = Monitor()
+    monitor.close()
+    begin = time.monotonic()
+    assert not monitor.flush(WAIT_S)
+    monitor.close(WAIT_S)
+    assert time.monotonic() - begin < WAIT_S / 2
+
+
+def follow_in_a_child() -> str:
+    def work() -> tuple[bool, bool]:
+        world = FakeWorld()
+        with world.plugin(monitor=monitor) as plugin:
+            plugin.upgrade(world.module(2), manifest(2))
+            return monitor.flush(), monitor.steps > 0
+
+    with Monitor() as monitor:
+        return in_a_child(work)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_monitor_that_was_made_before_a_fork_follows_in_the_child() -> None:
+    assert survive(follow_in_a_child) == "(True, True)"
 
 
 def test_a_plugin_is_followed_again_when_it_is_at_rest_after_a_step_that_ctrl_c_cut_short(

@@ -135,13 +135,10 @@ def test_ctrl_c_anywhere_is_no_divergence(what: str) -> None:
             except hotswap.ProbeFailed:
                 pass
             del kept
-            for _ in range(2):
-                try:
-                    register(manager, world)
-                except hotswap.AlreadyRegistered:
-                    pass
-                if manager.get("p") is not None:
-                    manager.unregister("p")
+            if manager.get("p") is not None:
+                manager.unregister("p")
+            register(manager, world)  # the name is free
+            manager.unregister("p")
             manager.close()
             assert monitor.flush(60.0)
             assert [str(one) for one in monitor.divergences] == [], strike.where

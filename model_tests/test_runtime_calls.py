@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import ref
 
 import pytest
 import wasmtime
@@ -216,3 +218,11 @@ def test_a_replacement_that_cannot_be_made_is_told_to_the_callers_who_wait() -> 
         eventually(lambda: made._upgrades.last_failure is not None)
         with pytest.raises(hotswap.Overloaded, match="hotswap_init failed: hotswap_init: used more than 100 units"):
             made.call("answer")
+        old = ref(made._protocol.current.value.code)
+        made.upgrade(f"(module {ANSWER})", resources(max_instances=1), allow_rebuild=True, allow_escalation=True)
+        lease = made._protocol.admit()
+        with pytest.raises(hotswap.Overloaded, match=r"found none\. Raise"):
+            made.call("answer")
+        del lease
+        gc.collect()
+        assert old() is None, "what failed holds nothing of the old version"

@@ -95,6 +95,10 @@ UNFIT: Final = {
     "nothing is called": (in_place_of("wasmtime_func_call_unchecked", lambda raw: lambda *args: None), "an answer"),
     "traps go unnoticed": (in_place_of("wasmtime_func_call_unchecked", traps_go_unnoticed), "a trap went unnoticed"),
     "errors go unnoticed": (in_place_of("wasmtime_context_set_fuel", errors_go_unnoticed), "an error went unnoticed"),
+    "calls fail": (
+        in_place_of("wasmtime_func_call_unchecked", lambda raw: lambda *args: _capi.new_error(b"another order")[1]),
+        "another order",
+    ),
     "a memory's size is wrong": (
         in_place_of("wasmtime_memory_data_size", lambda raw: lambda *args: 65_537),
         "the size of a memory",

@@ -636,6 +636,30 @@ def test_a_forked_child_is_told_that_it_cannot_call() -> None:
     survive(fork_beside_a_plugin)
 
 
+def fork_beside_a_call() -> None:
+    """It never ends in the child, where nobody runs it."""
+    limits = resources(max_instances=1, timeout_ms=LONG_MS)
+    with HotReloadablePlugin("p", INSIDE, limits, queue_timeout=2 * WAIT_S) as plugin:
+        call = Runner(plugin.call, "loop")
+        eventually(lambda: plugin.stats().in_flight == {1: 1})
+
+        def upgrade() -> None:
+            plugin.upgrade(INSIDE, limits, allow_rebuild=True)
+
+        for work in (lambda: plugin.call("answer"), upgrade, plugin.execute_upgrade, plugin.cancel_upgrade):
+            answer = in_a_child(work)
+            assert answer.startswith("HotswapError: this process was forked"), answer
+        assert in_a_child(plugin.close) == "None"
+        plugin.drain_timeout = 0.0
+    with pytest.raises(hotswap.CallInterrupted):
+        call.value()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_forked_child_does_not_wait_for_a_call_of_its_parent() -> None:
+    survive(fork_beside_a_call)
+
+
 # The census ------------------------------------------------------------------------------------------------
 
 

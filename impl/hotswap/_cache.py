@@ -108,7 +108,10 @@ class CompileCache:
         self._count(hits=-1, rejected=1)
 
     def put(self, name: str, contents: bytes) -> None:
-        """Store an entry; it is no error if that does not work."""
+        """Store an entry; it is no error if that does not work. One that is larger than all may be is not kept."""
+        if len(contents) + _MAC_BYTES > self._bytes_max:
+            self._count(failures=1)
+            return
         half = f"{name}.{secrets.token_hex(8)}{_HALF}"
         try:
             with self._folder() as folder:
@@ -141,7 +144,7 @@ class CompileCache:
         entries: list[tuple[float, int, str]] = []
         with os.scandir(folder) as files:
             for file in files:
-                with suppress(FileNotFoundError):
+                with suppress(OSError):  # it is gone; or it is no file, and not ours
                     facts = file.stat(follow_symlinks=False)
                     if file.name.endswith(_ENTRY):
                         entries.append((facts.st_mtime, facts.st_size, file.name))
@@ -151,9 +154,13 @@ class CompileCache:
         for _, size, file_name in sorted(entries):
             if total <= self._bytes_max:
                 break
-            with suppress(FileNotFoundError):  # another process was faster
+            try:
                 os.unlink(file_name, dir_fd=folder)
                 self._count(evicted=1)
+            except FileNotFoundError:
+                pass  # another process was faster
+            except OSError:
+                continue  # a folder, say: it stays, and others must go for it
             total -= size
 
     def _count(self, **more: int) -> None:

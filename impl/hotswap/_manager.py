@@ -92,7 +92,12 @@ class HotReloadManager:
         plugin.close()
         with self._lock:
             if self._plugins.get(name) is plugin:
-                del self._plugins[name], self._taken[name]
+                try:
+                    del self._plugins[name], self._taken[name]
+                except BaseException:  # these are maps of the monitor's, perhaps
+                    self._plugins.pop(name, None)
+                    self._taken.pop(name, None)
+                    raise
 
     def list(self) -> list[str]:
         """The registered names, sorted."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 import warnings
 from collections.abc import Mapping
@@ -13,7 +12,8 @@ from typing import Self, Unpack
 
 from hotswap._compat import Permissions
 from hotswap._errors import BadArgument, Overloaded, Reentrant
-from hotswap._frames import demand_frames
+from hotswap._fork import demand_process
+from hotswap._frames import demand_frames, method_around
 from hotswap._host import HostFunction, Imports
 from hotswap._manifest import PluginManifest, load_manifest
 from hotswap._ports import Data, Instance, Number, Ports, Value, silent
@@ -26,7 +26,6 @@ from hotswap._version import Attempt, Lease, Version
 
 Wasm = bytes | bytearray | memoryview | str | os.PathLike[str]
 Manifest = PluginManifest | str | os.PathLike[str]
-
 
 REAL_PORTS = Ports(WasmRuntime(), THREADS, MONOTONIC, silent)
 
@@ -63,7 +62,7 @@ class HotReloadablePlugin:
         self._queue_timeout = seconds_of("queue_timeout", queue_timeout)
         if max_detached < 0:
             raise ValueError(f"max_detached: expected 0 or more, found {max_detached}")
-        self._max_detached = max_detached
+        self._max_detached, self._process = max_detached, os.getpid()
         manifest = load_manifest(manifest)
         ports = replace(ports, imports=Imports(name, imports))
         code = load(ports, name, wasm, manifest)
@@ -128,14 +127,15 @@ class HotReloadablePlugin:
                 lease = None  # whoever keeps an exception keeps this frame
 
     def _queue(self) -> Lease:
+        demand_process(self._process)
         self._imports.refuse_reentry()
         self._upgrades.replace_instances()
         lease = self._protocol.queue(self._queue_timeout)
         if lease is None:
-            failure = self._upgrades.last_failure
-            why = f"; the latest try to replace a discarded instance failed: {failure}" if failure else ""
+            failed, current = self._upgrades.last_failure, self._protocol.current.value
+            most, why = current.manifest.resources.max_instances, failed.told_of(current) if failed else ""
             raise Overloaded(
-                f"plugin {self.name!r}: expected one of {self.manifest.resources.max_instances} instances to be free "
+                f"plugin {self.name!r}: expected one of {most} instances to be free "
                 f"within {self._queue_timeout:g} s, found none{why}. Raise resources.max_instances or queue_timeout"
             )
         return lease
@@ -212,10 +212,12 @@ class HotReloadablePlugin:
     def close(self) -> None:
         """Admit nothing more, drain every version, reclaim; returns when nothing runs. A second close waits too.
 
-        After `drain_timeout` what still runs gets `CallInterrupted`. Raises `Reentrant` from inside a call.
+        After `drain_timeout` what still runs gets `CallInterrupted`; a function of the host is waited for. Raises
+        `Reentrant` from inside a call. In a forked child it does nothing: no call runs there.
         """
-        self._refuse_reentrant("close")
-        self._upgrades.close(self._drain_timeout)
+        if os.getpid() == self._process:
+            self._refuse_reentrant("close")
+            self._upgrades.close(self._drain_timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -275,14 +277,13 @@ class HotReloadablePlugin:
 
         Found by looking at the thread's own frames, which costs the calls nothing: docs/adr/0003.
         """
-        frame = sys._getframe(1)  # noqa: SLF001  the operation itself; its callers follow
-        while frame.f_back is not None:
-            frame = frame.f_back
-            if frame.f_code in _OPERATIONS and frame.f_locals.get("self") is self:
-                raise Reentrant(
-                    f"{what} of plugin {self.name!r} was asked for from inside its own {frame.f_code.co_name}, "
-                    "for which it would wait; ask from another thread, or afterwards"
-                )
+        demand_process(self._process)
+        if inside := method_around(self, _OPERATIONS):
+            raise Reentrant(
+                f"{what} of plugin {self.name!r} was asked for from inside its own {inside}, "
+                "for which it would wait; ask from another thread, or afterwards"
+            )
+        self._imports.refuse_reentry()  # a new instance is initialised by a thread that is in no operation
 
 
 _OPERATIONS = {

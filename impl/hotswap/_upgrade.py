@@ -21,7 +21,7 @@ from hotswap._manifest import PluginManifest
 from hotswap._ports import Code, Instance, Ports
 from hotswap._protocol import HotReloadProtocol
 from hotswap._state import Cutover, HotReloadState, OnDrainTimeout
-from hotswap._version import Attempt, Version
+from hotswap._version import Attempt, Failure, Version
 
 INTERRUPT_GRACE_S = 1.0
 """How long an interrupted call may take to leave the wasm; longer means that it sits in a host function."""
@@ -64,7 +64,7 @@ class Upgrades:
         self._reclaiming = ports.sync.lock()
         self._mending = ports.sync.lock()  # held by the one thread that replaces instances
         self._at_it = ports.sync.atomic(False)  # a hint that there is such a thread
-        self.last_failure: HotswapError | None = None
+        self.last_failure: Failure | None = None
         """Why the latest replacement of an instance failed."""
 
     # -- prepare ------------------------------------------------------------------------------------------------
@@ -293,8 +293,8 @@ class Upgrades:
                         instance.close()
                     self.last_failure = None
             except HotswapError as error:
-                self.last_failure = error  # the next call that finds no instance starts another try
-                return
+                self.last_failure = Failure(version, error)
+                return  # the next call that finds no instance starts another try
             finally:
                 self._at_it.value = False
         self.replace_instances()  # for what was discarded between the last look and the hint

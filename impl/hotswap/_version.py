@@ -102,6 +102,21 @@ class Lease:
             version.wake()
 
 
+class Failure:
+    """Why an instance could not be made for a version. Holds neither it nor the error, which would keep it alive."""
+
+    __slots__ = ("_says", "_version")
+
+    def __init__(self, version: Version | None, error: Exception) -> None:
+        self._version, self._says = version and version.id, str(error)
+
+    def told_of(self, version: Version) -> str:
+        """What to add to a message about that version: nothing if it was another one's."""
+        if self._version != version.id:
+            return ""
+        return f"; the latest try to replace a discarded instance failed: {self._says}"
+
+
 class Waiter:
     """A call that is not admitted yet: it waits at the gate, or for a free instance."""
 

@@ -67,12 +67,24 @@ class Choice:
         return self._way
 
 
+UNFIT: Final = (
+    Unfit,
+    CallTrapped,
+    AttributeError,
+    ValueError,
+    TypeError,
+    wasmtime.WasmtimeError,
+    ctypes.ArgumentError,
+)
+"""What a trial raises, or wasmtime-py or ctypes in it, if something is not as it is taken for granted."""
+
+
 def _choose() -> Ways:
     if os.environ.get(SWITCH) == "0":
         return PublicLinkage
     try:
         examine()
-    except (Unfit, AttributeError, ValueError, TypeError, wasmtime.WasmtimeError, ctypes.ArgumentError) as error:
+    except UNFIT as error:
         _log.warning(
             "prepared calls do not work with wasmtime %s: %s; calls take the public way, which is slower. "
             "Install a version that hotswap names, or set %s=0 to go without this warning",

@@ -215,6 +215,8 @@ class Job:
         if not turns.enter(self._called, compiler.queue_timeout):
             raise no_turn(self._admitted.origin, compiler)
         try:
+            if self._given_up:
+                return
             mine, theirs = socket.socketpair()
             with mine:
                 self._until = theirs

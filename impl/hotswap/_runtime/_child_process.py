@@ -19,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
+import wasmtime
+
 from hotswap._runtime._child_main import ANSWERS, FRAME, LENGTH, READY
 
 SCRIPT: Final = Path(__file__).resolve().with_name("_child_main.py")
@@ -28,6 +30,8 @@ NEEDED: Final = ("LD_LIBRARY_PATH", "PYTHONHOME")
 """Of the environment: without them some interpreters do not start."""
 PIPE_BYTES: Final = 1 << 20
 """Each read waits for the interpreter, so fewer are better; where the system gives less, less will do."""
+WAIT_S_MAX: Final = 3_600.0
+"""`poll` counts milliseconds in 31 bits; whoever waits for longer waits again."""
 COMPLAINT_BYTES_MAX: Final = 4_000
 
 
@@ -77,9 +81,14 @@ class Answer:
 
 
 def request(wasm: bytes, settings: Mapping[str, object], cpu_s: int, address_space_mb: int) -> list[bytes]:
-    """What the child is sent."""
+    """What the child is sent.
+
+    It looks for wasmtime where this process has found it. A path that is not absolute may have led elsewhere then: to
+    folders that others write to, now.
+    """
+    found = str(Path(wasmtime.__file__).parent.parent)
     head = {
-        "path": [os.path.abspath(each) for each in sys.path if isinstance(each, str)],  # noqa: PTH100  not resolved
+        "path": [found, *(each for each in sys.path if isinstance(each, str) and Path(each).is_absolute())],
         "settings": dict(settings),
         "cpu_s": cpu_s,
         "address_space_mb": address_space_mb,
@@ -132,7 +141,7 @@ class _Talk:
                 overdue = left <= 0
                 if overdue:
                     break
-                for key, _ in selector.select(left):
+                for key, _ in selector.select(min(left, WAIT_S_MAX)):
                     if key.data is None:
                         return self._ended(False)
                     if not key.data():

@@ -46,8 +46,13 @@ def use_compile_cache(cache: CompileCache | None) -> None:
 
 
 def use_compiler(compiler: ChildCompiler | InProcess | None) -> None:
-    """From now on, compile so, for all plugins of the process; None: as the environment says, in a child usually."""
+    """From now on, compile so, for all plugins of the process; None: as the environment says, in a child usually.
+
+    Raises `TypeError` for anything else.
+    """
     global _compiler
+    if not isinstance(compiler, ChildCompiler | InProcess | None):
+        raise TypeError(f"use_compiler: expected a ChildCompiler(), an InProcess() or None, found {compiler!r}")
     _compiler = compiler
 
 

@@ -22,6 +22,7 @@ import time
 from contextlib import suppress
 
 from hotswap._errors import HotswapError, Overloaded
+from hotswap._fork import forked
 from hotswap._runtime._census import Place
 from hotswap._runtime._engine import engines
 
@@ -162,10 +163,7 @@ class Ticker:
 
     def _refuse_fork(self) -> None:
         if self._forked:
-            raise HotswapError(
-                "this process was forked from one that runs plugins, which wasmtime does not survive; "
-                "make the plugins after the fork, or start the process with subprocess or a spawning pool"
-            )
+            raise forked()
 
     def forked(self) -> None:
         """In the child of a fork."""

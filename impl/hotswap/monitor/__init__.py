@@ -1,7 +1,8 @@
 """Checks, while a service runs, that its plugins do what the specification says. Opt-in:
 
-    monitor = hotswap.monitor.Monitor(on_divergence=print)
-    manager = hotswap.HotReloadManager(monitor=monitor)
+    from hotswap.monitor import Monitor
+
+    manager = hotswap.HotReloadManager(monitor=Monitor(on_divergence=print))
 
 Steps are recorded where they are made (`_recorder.py`) and followed on the specification (`_follower.py`) by a thread
 of the monitor's own, so that nobody waits for it; so are the names of a manager (`_names.py`). A plugin that leaves the
@@ -52,7 +53,7 @@ class Monitor:
 
     def __init__(self, on_divergence: Callable[[Divergence], object] = log, *, backlog_max: int = BACKLOG_MAX) -> None:
         self._on_divergence, self._backlog_max = on_divergence, backlog_max
-        self._events: SimpleQueue[tuple[Followers, Event] | threading.Event | None] = SimpleQueue()
+        self._events: SimpleQueue[tuple[Followers, Event] | threading.Event | None]
         self._followers: WeakSet[Followers] = WeakSet()  # of this monitor's thread; a follower lives with its plugin
         self._diverged: list[Divergence] = []
         self.steps = 0
@@ -69,8 +70,8 @@ class Monitor:
         self._behind = False
         self.failure: BaseException | None = None
         """What went wrong in the monitor itself, if anything; it has given up then too."""
-        self._thread = threading.Thread(target=self._check, name="hotswap-monitor", daemon=True)
-        self._thread.start()
+        self._beginning = threading.Lock()
+        self._begin()
 
     # -- what plugins call --------------------------------------------------------------------------------------
 
@@ -85,7 +86,17 @@ class Monitor:
         """The maps of a manager whose names are followed. Called by the manager that is given this monitor."""
         return told_maps(self._noted(NamesFollower(self.taken)))
 
+    def _begin(self) -> None:
+        """Start the monitor's thread, and once more in the child of a fork, which has not got it."""
+        self._events = SimpleQueue()
+        self._thread = threading.Thread(target=self._check, name="hotswap-monitor", daemon=True)
+        self._thread.start()
+
     def _noted(self, follower: Followers) -> Callable[[Event], None]:
+        with self._beginning:
+            if not (self._thread.is_alive() or self.lost):
+                self._begin()
+
         def note(event: Event) -> None:
             if self.lost:
                 return
@@ -104,13 +115,15 @@ class Monitor:
         return self._diverged.copy()
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until all that has happened so far is checked; False after `timeout` seconds, or if this has failed.
+        """Wait until all that has happened so far is checked; False after `timeout` seconds, or if this has given up.
 
         Ask when no upgrade is under way: a call that told of a step which is not told yet counts as wrong.
         """
+        if not self._thread.is_alive():
+            return False
         done = threading.Event()
         self._events.put(done)
-        return done.wait(timeout) and self.failure is None
+        return done.wait(timeout) and self.failure is None and not self._behind
 
     def close(self, timeout: float = 5.0) -> None:
         """Check what there is, and end. Plugins that go on are not followed any more."""

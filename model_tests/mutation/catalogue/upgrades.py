@@ -3,7 +3,7 @@
 from typing import Final
 
 from mutation._mutant import diff, mutant, swap
-from mutation.catalogue._files import PLUGIN, PROTOCOL, UPGRADE
+from mutation.catalogue._files import FRAMES, PLUGIN, PROTOCOL, UPGRADE
 
 PREPARE: Final = (
     mutant(
@@ -64,9 +64,9 @@ PREPARE: Final = (
         "upgrade-waits-for-itself",
         "An upgrade from inside the plugin's own call is not refused, and waits for that call",
         swap(
-            PLUGIN,
-            'if frame.f_code in _OPERATIONS and frame.f_locals.get("self") is self:',
-            'if frame.f_code in _OPERATIONS and frame.f_locals.get("self") is None:',
+            FRAMES,
+            'if frame.f_code in among and frame.f_locals.get("self") is this:',
+            'if frame.f_code in among and frame.f_locals.get("self") is None:',
         ),
         tries="survivors: inside | upgrade: refused_at_once",
         seed=18,
