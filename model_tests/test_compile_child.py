@@ -652,6 +652,7 @@ def compiled_where_another_wasmtime_lies(folder: str) -> bool:
     os.chdir(folder)
     Path("wasmtime.py").write_text("open('ran', 'w').close()")
     sys.path[:0] = ["", "."]
+    use()
     load(SMALL)
     return Path("ran").exists()
 

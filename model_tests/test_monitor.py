@@ -280,3 +280,34 @@ def test_a_plugin_that_is_dropped_goes() -> None:
         del plugin
         gc.collect()  # versions and protocol know each other
         eventually(lambda: len(monitor._followers) == 0)
+
+
+def test_a_plugin_that_is_dropped_leaves_no_thread_that_waits_and_is_no_divergence() -> None:
+    """A reaper waits for a call on the old version, or has just seen the last one end."""
+    world = FakeWorld()
+    with Monitor() as monitor:
+        plugin = HotReloadablePlugin(
+            "dropped",
+            world.module(1),
+            manifest(1, name="dropped"),
+            on_drain_timeout=OnDrainTimeout.DETACH,
+            drain_timeout=0.0,
+            monitor=monitor,
+            ports=world.ports,
+        )
+        old, lease = plugin._protocol.current.value, plugin._protocol.admit()
+        plugin.upgrade(world.module(2), manifest(2, name="dropped"))
+        upgrades = plugin._upgrades
+
+        def reapers() -> list[str]:
+            return [thread.name for thread in threading.enumerate() if thread.name.startswith("hotswap-reap-dropped")]
+
+        assert len(reapers()) == 1
+        with pytest.warns(ResourceWarning, match="dropped without close"):
+            del plugin
+        eventually(lambda: not reapers())
+        del lease
+        upgrades.reclaim(old)
+        assert monitor.flush()
+        assert monitor.divergences == []
+    assert world.runtime.created == 4

@@ -95,7 +95,7 @@ class Reentrant(WrongState):
 
 
 class UpgradeCancelled(HotswapError):
-    """This attempt was cancelled while it was being prepared."""
+    """This attempt was cancelled while it was being prepared, or another thread has executed its candidate."""
 
 
 class DrainTimeout(HotswapError):

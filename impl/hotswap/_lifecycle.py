@@ -17,11 +17,14 @@ class Lifecycle(Core):
         """The version that an attempt may still roll back to: it is not reclaimed, though it be drained."""
         self.discarded = 0
         """Instances lost to traps so far."""
+        self.abandoned = False
+        """The plugin was dropped. Set once, without the lock: a finalizer does it."""
 
     def await_drain(self, version: Version, timeout: float | None, *, closing: bool = False) -> bool:
         """Wait until nothing is in flight on a retired `version`; False after `timeout` seconds (None: no limit).
 
-        Raises `PluginClosed` when the plugin closes meanwhile, unless it is the one who closes that waits.
+        Raises `PluginClosed` when the plugin closes meanwhile, unless it is the one who closes that waits. Of a plugin
+        that was dropped nobody waits for anything.
         """
         parker = self._sync.parker()
         deadline = None if timeout is None else self._clock.now() + timeout
@@ -41,7 +44,7 @@ class Lifecycle(Core):
         self._settle()
         if not closing:
             self._refuse_closed()
-        return version.drained
+        return version.drained or self.abandoned
 
     @locked
     def reclaim(self, version: Version) -> list[Lease]:

@@ -213,7 +213,8 @@ class HotReloadProtocol(Lifecycle):
         self.wake()  # who waits, at a shut gate too, is turned away
 
     def abandon(self) -> None:
-        """The plugin is dropped, so nobody is inside: its leases go, and their instances with them."""
+        """The plugin is dropped, so no call is inside: its leases go, and their instances with them."""
+        self.abandoned = True
         candidate = self._owner.candidate if self._owner is not None else None
         for version in [*self._retired, self.current.value, candidate]:
             if version is not None:
@@ -221,6 +222,7 @@ class HotReloadProtocol(Lifecycle):
                 while version.take() is not None:
                     pass
                 version.gathered.clear()
+        self.wake()  # a reaper, which would wait for leases that are gone
 
     def _drop_candidate(self, attempt: Attempt) -> None:
         if attempt.candidate is not None:
@@ -236,7 +238,10 @@ class HotReloadProtocol(Lifecycle):
         """Raises `UpgradeCancelled` or `PluginClosed` if the attempt has lost its ownership to a cancel or a close."""
         self._refuse_closed()
         if self._owner is not attempt:
-            raise UpgradeCancelled(f"the upgrade of plugin {self.name!r} was cancelled while it was prepared")
+            raise UpgradeCancelled(
+                f"the upgrade of plugin {self.name!r} was cancelled while it was prepared, or another thread has "
+                "executed what was prepared: `manifest` says which version serves"
+            )
 
     confirm = locked(_refuse_lost)
 

@@ -65,6 +65,8 @@ CHECKS: Final = {
         unit_tests("wasm limits", "test_wasm_limits.py"),
         unit_tests("wasm fuzz", "test_wasm_fuzz.py", stuck_s=120),
         unit_tests("cache", "test_cache.py"),
+        unit_tests("monitor", "test_monitor.py"),
+        unit_tests("monitor names", "test_monitor_names.py"),
         unit_tests("compile child", "test_compile_child.py"),
         unit_tests("runtime calls", "test_runtime_calls.py"),
         unit_tests("runtime load", "test_runtime_load.py"),

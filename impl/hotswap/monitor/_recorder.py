@@ -175,7 +175,9 @@ class RecordedProtocol(HotReloadProtocol):
         return drained
 
     def tell(self, event: Event) -> None:
-        """Under the lock, at the end of a step."""
+        """Under the lock, at the end of a step. What becomes of a plugin that was dropped is no step."""
+        if self.abandoned:
+            return
         seen = self.look()
         inside = [version for version, _ in self.register.copy().values()].count(event.version)
         self.note(event._replace(seen=seen, inside=inside, began=self.steps))

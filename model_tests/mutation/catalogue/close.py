@@ -3,7 +3,7 @@
 from typing import Final
 
 from mutation._mutant import diff, mutant, swap
-from mutation.catalogue._files import MANAGER, PROTOCOL, UPGRADE
+from mutation.catalogue._files import MANAGER, PROTOCOL, RECORDER, UPGRADE
 
 CLOSE: Final = (
     mutant(
@@ -255,6 +255,31 @@ NAMES: Final = (
             """,
         ),
         tries="manager: closed_manager",
+    ),
+    mutant(
+        "a-drop-wakes-nobody",
+        "A plugin that is dropped leaves a reaper waiting for leases that are gone",
+        swap(PROTOCOL, "        self.wake()  # a reaper, which would wait for leases that are gone\n", ""),
+        tries="monitor: dropped",
+    ),
+    mutant(
+        "a-drop-is-a-step",
+        "What becomes of a plugin that was dropped is told to the monitor, which finds it wrong",
+        swap(RECORDER, "        if self.abandoned:\n", "        if False:\n"),
+        tries="monitor: dropped",
+    ),
+    mutant(
+        "unregister-keeps-half-a-name",
+        "Ctrl-C in an unregister leaves the name taken, by a plugin that nobody can find",
+        diff(
+            MANAGER,
+            """
+        -                    self._plugins.pop(name, None)
+        -                    self._taken.pop(name, None)
+                             raise
+            """,
+        ),
+        tries="monitor names: unregister",
     ),
     mutant(
         "manager-close-gives-up",

@@ -3,7 +3,18 @@
 from typing import Final
 
 from mutation._mutant import diff, mutant, swap
-from mutation.catalogue._files import CAPI_CHECK, CODE, DEADLINE, INSTANCE, LIMITS, PREPARED, TICKER, VALUES
+from mutation.catalogue._files import (
+    CAPI_CHECK,
+    CHILD_PROCESS,
+    CODE,
+    DEADLINE,
+    INSTANCE,
+    LIMITS,
+    PLUGIN,
+    PREPARED,
+    TICKER,
+    VALUES,
+)
 
 RUNTIME: Final = (
     mutant(
@@ -197,6 +208,22 @@ RUNTIME: Final = (
             "        self._shift.over = True\n        self.beat = beat = Beat(time.monotonic())  # first",
         ),
         tries="runtime stop: goes_on",
+    ),
+    mutant(
+        "a-forked-child-waits",
+        "A call in a forked child waits for an instance that its parent has",
+        swap(PLUGIN, "        demand_process(self._process)\n        self._imports", "        self._imports"),
+        tries="runtime stop: forked_child_does_not",
+    ),
+    mutant(
+        "a-child-looks-in-the-current-folder",
+        "The child that compiles takes any wasmtime that lies in the current folder",
+        swap(
+            CHILD_PROCESS,
+            '"path": [found, *(each for each in sys.path if isinstance(each, str) and Path(each).is_absolute())],',
+            '"path": [str(Path(each).absolute()) for each in sys.path if isinstance(each, str)],',
+        ),
+        tries="compile child: current_folder",
     ),
     mutant(
         "dead-ticker",
