@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import hotswap
 from hotswap import CacheStats, CompileCache, UnsafeCache
 from hotswap._runtime import _compiled
-from runtime_modules import ANSWER, load, resources, running
+from runtime_modules import ANSWER, load, resources, running, survive
 from worlds import Runner
 
 MODULE: Final = bytes(wasmtime.wat2wasm(f"(module {ANSWER})"))
@@ -334,6 +334,28 @@ def test_a_folder_that_is_gone_costs_the_cache_and_not_the_plugin(folder: Folder
     folder.path.rmdir()
     assert answer_of(MODULE) == 42
     assert folder.cache.stats == CacheStats(misses=1, failures=1)
+
+
+def hammer(path: str, key_file: str, seed: str) -> int:
+    """Stores and reads in a folder which is too small for all; returns how often it found what it looked for."""
+    cache, choose = CompileCache(path, key_file, max_mb=1), random.Random(seed)
+    for _ in range(400):
+        name = choose.choice("abcdef")
+        if choose.random() < 0.5:
+            cache.put(name, name.encode() * 300_000)
+        elif (found := cache.get(name)) is not None:
+            assert found == name.encode() * 300_000
+    assert (cache.stats.rejected, cache.stats.failures) == (0, 0), cache.stats
+    return cache.stats.hits
+
+
+def test_many_processes_on_one_folder_never_see_half_an_entry(folder: Folder) -> None:
+    """Also while each drives out what the others store."""
+    paths = str(folder.path), str(folder.key_file)
+    hits = [Runner(survive, hammer, *paths, str(seed)) for seed in range(3)]
+    assert all(int(str(each.value())) > 10 for each in hits)
+    sizes = [path.stat().st_size for path in folder.entries]
+    assert len(sizes) <= 4, "those that fit, and one that was stored while another process looked"
 
 
 def test_many_threads_on_one_folder_never_see_half_an_entry(folder: Folder) -> None:

@@ -287,6 +287,21 @@ def test_a_process_whose_threads_have_smaller_stacks_is_refused(thread_stack: Ca
         load(DIVE)
 
 
+def load_under_a_limit_of(size: str) -> str:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_STACK, (int(size), resource.RLIM_INFINITY))
+    with pytest.raises(hotswap.Overloaded) as refusal:
+        load(DIVE)
+    return str(refusal.value)
+
+
+def test_a_process_that_gives_its_threads_too_small_stacks_is_refused() -> None:
+    said = survive(load_under_a_limit_of, str(MIN_THREAD_STACK // 2))
+    assert f"stacks of {MIN_THREAD_STACK // 2} bytes" in said
+    assert "ulimit -s" in said
+
+
 @pytest.mark.parametrize("size", [0, MIN_THREAD_STACK, 2 * MIN_THREAD_STACK])
 def test_a_process_whose_threads_have_room_is_not(thread_stack: Callable[[int], None], size: int) -> None:
     thread_stack(size)

@@ -54,7 +54,10 @@ NOT_STRUCK: Final = {
         "socket": "the name of a type",
         "wasmtime": "where it is, once",
     },
-    "_runtime/_code.py": {"threading": "the size of stacks, which is a number", "wasmtime": "names of types"},
+    "_runtime/_code.py": {
+        **dict.fromkeys(("resource", "threading"), "the size of stacks, which is a number"),
+        "wasmtime": "names of types",
+    },
     "_runtime/_compiled.py": {
         "importlib": "the version, once",
         "os": "a variable of the environment",

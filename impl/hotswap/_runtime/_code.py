@@ -24,6 +24,11 @@ from hotswap._runtime._ticker import TICKER
 if TYPE_CHECKING:
     from hotswap._manifest import PluginManifest
 
+try:
+    import resource
+except ImportError:  # a system without such limits
+    resource = None  # type: ignore[assignment]
+
 INIT, PROBE = "hotswap_init", "hotswap_probe"
 
 
@@ -105,16 +110,26 @@ def _start_failed(error: CallTrapped) -> ModuleRejected:
     return ModuleRejected(f"the module cannot be instantiated within its manifest's resources: {error}")
 
 
+def _stack_size() -> int:
+    """Of threads to come, in bytes; 0: as the system has it. On Linux that is the limit of the process."""
+    size = threading.stack_size()
+    if size or resource is None:
+        return size
+    limit = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    return 0 if limit == resource.RLIM_INFINITY else limit
+
+
 class WasmRuntime:
     """Implements the port `Runtime`."""
 
     def load(self, wasm: object, manifest: PluginManifest, imports: Imports = NO_IMPORTS) -> WasmCode:
         """Read, admit, compile and check `wasm`. Raises `ModuleRejected`."""
-        stack = threading.stack_size()
+        stack = _stack_size()
         if 0 < stack < MIN_THREAD_STACK:
             raise Overloaded(
                 f"threads of this process have stacks of {stack} bytes; expected at least {MIN_THREAD_STACK}, since "
-                "wasm that overflows a smaller one kills the process. Raise threading.stack_size() or leave it at 0"
+                "wasm that overflows a smaller one kills the process. Raise threading.stack_size() or leave it at 0, "
+                "and raise the limit of the process (ulimit -s)"
             )
         limits = manifest.resources
         admitted = admit(read_wasm(wasm, limits.max_module_kb), limits)
