@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import hotswap
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "model_tests").glob("*.md")])
 
@@ -49,6 +51,22 @@ def test_the_example_of_the_readme_runs_as_pasted_and_prints_what_it_says() -> N
     assert run.stdout.splitlines() == said
     lines = [line for line in example.splitlines() if line and not line.startswith(("import", "from"))]
     assert len(lines) <= 15
+
+
+USING = blocks(ROOT / "docs" / "using.md", "python")
+
+
+@pytest.mark.parametrize("example", USING, ids=range(len(USING)))
+def test_the_examples_of_the_guide_run_as_pasted_and_print_what_they_say(example: str) -> None:
+    said = [line.split("  # ")[-1] for line in example.splitlines() if "print(" in line]
+    run = subprocess.run([sys.executable, "-W", "error", "-c", example], capture_output=True, text=True, timeout=60)
+    assert run.stderr == ""
+    assert run.stdout.splitlines() == said != []
+
+
+def test_the_guide_knows_each_public_name() -> None:
+    pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
+    assert [name for name in hotswap.__all__ if not re.search(rf"\b{name}\b", pages)] == []
 
 
 def test_the_readme_is_at_most_120_lines_and_names_every_guarantee() -> None:

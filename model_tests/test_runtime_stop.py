@@ -85,6 +85,17 @@ def test_a_deadline_stops_its_own_call_only() -> None:
             long.value()
 
 
+def test_an_instruction_that_fills_the_memory_is_not_stopped_but_what_follows_is() -> None:
+    pages = 16 * 16 - 1
+    fill = f"(memory.fill (i32.const 0) (i32.const 1) (i32.const {pages * 65536}))"
+    wasm = f'(module (memory {pages}) (func (export "fill") (loop {fill} br 0)))'
+    with running(wasm, timeout_ms=1) as instance:
+        begin = time.monotonic()
+        with pytest.raises(hotswap.DeadlineExceeded):
+            instance.call("fill", ())
+        assert time.monotonic() - begin < PROMPT_S
+
+
 def test_each_call_has_its_own_deadline_in_whatever_order_they_end() -> None:
     plugins = [HotReloadablePlugin("p", CALLS, resources(timeout_ms=timeout_ms)) for timeout_ms in (400, 50, 200, 100)]
     begin = time.monotonic()

@@ -1,7 +1,8 @@
 """The commands of `hotswap`: what an author or an operator asks about plugins without writing Python.
 
-Exit status: 0 for yes and done, 1 for a `HotswapError` or a refusal, 2 for a wrong use of the command line, 130
-for a demo that was interrupted. With `--json` the one answer on stdout is JSON, an error too.
+Exit status: 0 for yes and done (and for `inspect`, which tells), 1 for a `HotswapError` or a refusal, 2 for a wrong
+use of the command line, 130 for a demo that was interrupted. With `--json` the one answer on stdout is JSON,
+an error too.
 """
 
 from __future__ import annotations

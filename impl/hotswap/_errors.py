@@ -110,7 +110,7 @@ class CallError(HotswapError):
 
 
 class CallTrapped(CallError):
-    """The wasm trapped; the message carries its backtrace. The instance was discarded."""
+    """The wasm trapped; the message carries its backtrace. The instance was discarded, but for some `OutOfMemory`."""
 
 
 class DeadlineExceeded(CallTrapped):
@@ -146,7 +146,8 @@ class BadArgument(HotswapError):
 
 
 class Overloaded(HotswapError):
-    """No instance became free within `queue_timeout`, or the process's cap on instances is reached."""
+    """No instance became free within `queue_timeout`; or the process has too little of what was needed: instances,
+    threads, large stacks, or time, turns and memory for a compilation."""
 
 
 class UnsafeCache(HotswapError):

@@ -36,7 +36,8 @@ class OnDrainTimeout(enum.Enum):
     ROLLBACK = "rollback"
     """The old version serves again; the upgrade raises `DrainTimeout`."""
     INTERRUPT = "interrupt"
-    """The calls that are stuck get `CallInterrupted`; the upgrade succeeds."""
+    """The calls that are stuck get `CallInterrupted`; the upgrade succeeds. If one does not leave, since it sits in a
+    function of the host: OVERLAP leaves it to end, EXCLUSIVE rolls back and raises `DrainTimeout`."""
     DETACH = "detach"
     """The upgrade succeeds; the old version is reclaimed when its last call ends."""
 
