@@ -89,7 +89,7 @@ def test_an_instruction_that_fills_the_memory_is_not_stopped_but_what_follows_is
     pages = 16 * 16 - 1
     fill = f"(memory.fill (i32.const 0) (i32.const 1) (i32.const {pages * 65536}))"
     wasm = f'(module (memory {pages}) (func (export "fill") (loop {fill} br 0)))'
-    with running(wasm, timeout_ms=1) as instance:
+    with running(wasm, timeout_ms=1, memory_limit_mb=16) as instance:
         begin = time.monotonic()
         with pytest.raises(hotswap.DeadlineExceeded):
             instance.call("fill", ())
@@ -421,6 +421,7 @@ def ticks_and_beats(
     It is asked for ticks at its start, and for one more at each tick.
     """
     ticker, shift, ticks, beats = Ticker(), _ticker._Shift(), list[float](), list[float]()
+    shift.starter = 0
     clock = LateTime(late_s, shift)
 
     class Engine:
@@ -595,6 +596,23 @@ def test_a_ticker_that_cannot_start_leaves_nothing_behind(monkeypatch: pytest.Mo
     ticker.leave(place)
     thread.join(WAIT_S)
     assert not thread.is_alive()
+
+
+class Greenlet:
+    """Runs what it is given on the thread that starts it."""
+
+    def __init__(self, target: Callable[..., None], args: tuple[object, ...], name: str, daemon: bool) -> None:
+        self.start = lambda: target(*args)
+
+
+def test_threads_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticker, place = Ticker(), Place()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "Thread", Greenlet)
+        with pytest.raises(hotswap.HotswapError, match=r"gevent or eventlet.*not patched so"):
+            ticker.enter(place)
+    ticker.enter(place)
+    ticker.leave(place)
 
 
 # A fork ----------------------------------------------------------------------------------------------------

@@ -55,10 +55,11 @@ _DEAD = Beat(_LONG_AGO)
 class _Shift:
     """One thread's turn at the tick. Not an `Event`: a Ctrl-C inside `Event.set` leaves its lock locked for ever."""
 
-    __slots__ = ("over",)
+    __slots__ = ("is_thread", "over", "starter")
 
     def __init__(self) -> None:
-        self.over = False
+        self.over, self.is_thread = False, True
+        self.starter = threading.get_native_id()
 
 
 class Ticker:
@@ -122,6 +123,11 @@ class Ticker:
         self.beat = beat = Beat(time.monotonic())  # first, for a thread that dies at once leaves another
         try:
             thread.start()
+            if not shift.is_thread:
+                raise HotswapError(
+                    "expected threads of the system, found others: gevent or eventlet has put greenlets in their place, "
+                    "so nothing could stop a call that runs too long. Run plugins in a process that is not patched so"
+                )
         except BaseException as error:
             shift.over = True
             self.beat = _DEAD
@@ -135,6 +141,9 @@ class Ticker:
         return beat
 
     def _run(self, shift: _Shift) -> None:
+        if threading.get_native_id() == shift.starter:
+            shift.is_thread = False
+            return
         try:
             tick_at = time.monotonic() + TICK_S
             while True:
