@@ -125,7 +125,7 @@ class Ticker:
             thread.start()
             if not shift.is_thread:
                 raise HotswapError(
-                    "expected threads of the system, found others: gevent or eventlet has put greenlets in their place, "
+                    "expected threads of the system, found others: gevent or eventlet has put greenlets there, "
                     "so nothing could stop a call that runs too long. Run plugins in a process that is not patched so"
                 )
         except BaseException as error:
