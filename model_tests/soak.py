@@ -52,9 +52,10 @@ EVERY_TRAP, EVERY_SPIN, SPIN_ROUNDS = 1_009, 5_003, 2_000_000
 AHEAD_MAX: Final = 8
 """Of upgrades that the callers have asked for and are not made."""
 WARM_UP: Final = 0.1
-"""Of the upgrades: after so many, memory is looked at for the first time."""
-GROWTH_BYTES_MAX: Final = 16_000_000
-Facts = tuple[int, int, int, int]
+"""Of the upgrades: after so many, the process is looked at for the first time."""
+GROWTH_MAX: Final = {"bytes resident": 16_000_000, "maps": 200, "threads": 4, "descriptors": 4, "instances": 6}
+"""What a call or an upgrade that is under way at one of the two looks may make of a difference."""
+Facts = dict[str, int]
 
 
 class Soak:
@@ -168,10 +169,15 @@ class Soak:
 
 
 def facts() -> Facts:
-    """Bytes resident, maps, threads, instances."""
+    """What the process has, by the names in `GROWTH_MAX`."""
     gc.collect()
-    resident = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-    return resident, len(Path("/proc/self/maps").read_text().splitlines()), threading.active_count(), CENSUS.alive
+    return {
+        "bytes resident": int(Path("/proc/self/statm").read_text().split()[1]) * 4096,
+        "maps": len(Path("/proc/self/maps").read_text().splitlines()),
+        "threads": threading.active_count(),
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "instances": CENSUS.alive,
+    }
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -190,12 +196,13 @@ def main(argv: list[str] | None = None) -> int:
     for what, count in sorted(soak.done.items()):
         print(f"{count:>12,}  {what}")
     print(f"{made:>12,}  calls in {took:.0f} s, {made / took:,.0f} a second, while they were upgraded")
-    for name, before, after in zip(("bytes resident", "maps", "threads", "instances"), warm, ended, strict=True):
-        print(f"{before:>12,}  {name} after a tenth of the upgrades, {after:,} at the end")
+    for name, before in warm.items():
+        print(f"{before:>12,}  {name} after a tenth of the upgrades, {ended[name]:,} at the end")
     expected = soak.callers * (soak.calls // soak.callers)
     wrong = [*soak.wrong]
     wrong += [f"{expected - made} calls are lost"] * (made != expected and not wrong)
-    wrong += [f"{ended[0] - warm[0]:,} bytes more at the end"] * (ended[0] - warm[0] > GROWTH_BYTES_MAX)
+    grown = {name: ended[name] - before for name, before in warm.items()}
+    wrong += [f"{more:,} more {name} at the end" for name, more in grown.items() if more > GROWTH_MAX[name]]
     wrong += ["instances are left"] * (CENSUS.alive != 0)
     attempts = sum(each.successful_upgrades + each.failed_upgrades for each in stats)
     counted = sum(count for what, count in soak.done.items() if what.startswith("upgrade"))
