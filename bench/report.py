@@ -52,7 +52,8 @@ one.
 
 COST = """Nobody calls meanwhile. *Prepare* reads, compiles, checks and makes the instances while the old version
 serves; *cut over* publishes, drains and reclaims. *From the cache* is an upgrade to bytes that the compile cache has,
-and nothing in the process; the entry lies in the system's cache of files.
+and nothing in the process; the entry lies in the system's cache of files. Modules are compiled in the process here; the
+child, in which they are unless one asks for something else, adds its start, less than 0.1 s.
 """
 
 DRAIN = """So many threads are inside a call of one length when the upgrade cuts over. *Work left* is the processor's

@@ -106,9 +106,10 @@ class Ticker:
 
     def supervise(self) -> None:
         """See to it that the tick goes on, if somebody needs it: no call may come that does. No error if it cannot."""
-        with self._lock, suppress(HotswapError):
-            if self._users:
-                self.current()
+        if time.monotonic() - self.beat.since > STALE_S:
+            with self._lock, suppress(HotswapError):
+                if self._users:
+                    self.current()
 
     def tick_in(self, seconds: float) -> None:
         """Ask for one more tick, beside the usual ones."""
