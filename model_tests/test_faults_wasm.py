@@ -39,7 +39,7 @@ pytestmark = [
 ]
 REMOVED, CUT, SWAPPED, SPOILT = "file removed", "file cut", "file swapped", "entry spoilt"
 MEANWHILE: Final = (REMOVED, CUT, SWAPPED, SPOILT)
-DRAWN: Final = 4
+DRAWN: Final = 12
 """So many faults are drawn to follow each."""
 OTHER: Final = 7
 """The version in the file that is put in the place of the one given."""
@@ -61,6 +61,7 @@ BEFORE: Final = {
     "capi.trap_from": ANY,
     "delete_store": ANY,
     "Thread.start": (*ANY, NO_THREAD),
+    "threading.get_native_id": ANY,
     "time.monotonic": (*ANY, LATER),
     **BEFORE_OF_THE_CACHE,
     "file.read": (*ANY, BROKEN_DISK, *MEANWHILE),
