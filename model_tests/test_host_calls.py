@@ -8,7 +8,9 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from itertools import product
 from queue import SimpleQueue
 from typing import Any
 
@@ -19,6 +21,7 @@ from host_plugins import PLUGIN, asking, grown, refuse
 from hotswap import HostFunction, HotReloadablePlugin, HotReloadManager, ManifestBuilder, PluginManifest
 from hotswap._frames import demand_frames
 from hotswap._runtime import CENSUS
+from hotswap._runtime._ticker import TICKER, Beat
 from hotswap.monitor import Monitor
 from runtime_modules import alone, nothing_leaks, resources, survive
 from worlds import WAIT_S, Runner, eventually
@@ -224,7 +227,9 @@ def deep(func: str) -> str:
     before = CENSUS.alive
     with asking(ask, max_instances=1) as plugin:
         limit = sys.getrecursionlimit()
-        for depth in range(limit - 120, limit):
+        for depth, in_a_new_beat in product(range(limit - 120, limit), (False, True)):
+            if in_a_new_beat:  # its deadline is set then, for which more frames are needed
+                TICKER.beat = Beat(time.monotonic())
             with contextlib.suppress(RecursionError):
                 at(depth)
             eventually(lambda: plugin.stats().in_flight == {1: 0})

@@ -27,6 +27,7 @@ from typing import Any, Final
 
 import wasmtime
 
+from hotswap._frames import demand_frames
 from hotswap._runtime import _capi
 from hotswap._runtime._ticker import NEVER, TICK_S, TICKER, Beat
 
@@ -113,7 +114,8 @@ class Deadline:
         _capi.on_tick(store, self._callback)
 
     def arm(self, store: wasmtime.Store) -> None:
-        """Make the store ready for the calls that begin in the current beat. Raises `HotswapError`."""
+        """Make the store ready for calls that begin in the current beat. Raises `HotswapError`, `RecursionError`."""
+        demand_frames()  # in what follows, ctypes would make another error of it
         beat = TICKER.current()
         store.set_epoch_deadline(slice_ticks(self.timeout_s))
         self.beat = beat

@@ -157,7 +157,7 @@ DRAIN: Final = (
                  self._settle()
         -        if not closing:
         -            self._refuse_closed()
-                 return version.drained
+                 return version.drained or self.abandoned
             """,
         ),
         tries="survivors: heeds_a_close",
