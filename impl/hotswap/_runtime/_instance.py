@@ -20,7 +20,7 @@ from hotswap._host import NO_IMPORTS, Imports
 from hotswap._ports import Data, Number, Value
 from hotswap._runtime._capi import delete_store
 from hotswap._runtime._capi_check import CHOICE
-from hotswap._runtime._census import CENSUS, Place
+from hotswap._runtime._census import CENSUS, Census, Place
 from hotswap._runtime._deadline import StopFlag
 from hotswap._runtime._engine import engine
 from hotswap._runtime._host_calls import HostCall, Link, close_all
@@ -81,15 +81,15 @@ class WasmInstance:
         """What undoes each step, the last one first; each may be done again, or before its step was taken."""
         try:
             place = Place()
-            self._exits.append(partial(CENSUS.leave, place))
+            self._exits.append(partial(_leave, place, CENSUS))
             CENSUS.enter(place)
-            self._exits.append(partial(TICKER.leave, place))
             TICKER.enter(place)
             way = CHOICE.way()
             store = wasmtime.Store(engine(metered=limits.fuel_limit > 0))
             self._limits = CallLimits(store, limits, interrupted)
             self._exits.append(self._limits.close)
-            self._exits.append(partial(close_all, self._hosts))
+            if links:
+                self._exits.append(partial(close_all, self._hosts))
             self._exits.append(partial(delete_store, store))
             store.set_limits(
                 memory_size=_bytes_of(limits.memory_limit_mb),
@@ -207,6 +207,11 @@ class HostedInstance(WasmInstance):
     def call_bytes(self, func: str, data: Data) -> bytes:
         self._imports.refuse_reentry()
         return super().call_bytes(func, data)
+
+
+def _leave(place: Place, census: Census) -> None:
+    TICKER.leave(place)
+    census.leave(place)
 
 
 def _known(table: Mapping[str, Export], func: str) -> Export:

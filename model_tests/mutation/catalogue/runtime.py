@@ -95,7 +95,7 @@ RUNTIME: Final = (
         diff(
             INSTANCE,
             """
-        -            self._exits.append(partial(CENSUS.leave, place))
+        -            self._exits.append(partial(_leave, place, CENSUS))
                      CENSUS.enter(place)
             """,
         ),
