@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from types import FrameType
 from typing import Final, NamedTuple
 
 import wasmtime
@@ -151,7 +152,7 @@ class Faults:
         strikes, since it might be what cannot happen there.
         """
         lane = self.counted
-        if not lane or _in_a_finalizer():
+        if not lane or in_a_finalizer(sys._getframe(1)):  # a parker is given its permit by finalizers too
             return
         point = Point(lane, self._counts[lane], step)
         self._counts[lane] += 1
@@ -185,13 +186,11 @@ class Faults:
             error.__traceback__ = error.__context__ = error.__cause__ = None
 
 
-def _in_a_finalizer() -> bool:
-    """A parker is also given its permit by finalizers, a few frames up."""
-    frame = sys._getframe(2)
-    for _ in range(5):
-        if frame.f_code.co_name == "__del__":
+def in_a_finalizer(frame: FrameType, levels: int = 5) -> bool:
+    """Whether a finalizer has called this, so many frames up at most: what is raised there goes nowhere."""
+    caller: FrameType | None = frame
+    while caller is not None and levels:
+        if caller.f_code.co_name == "__del__":
             return True
-        if frame.f_back is None:
-            return False
-        frame = frame.f_back
+        caller, levels = caller.f_back, levels - 1
     return False

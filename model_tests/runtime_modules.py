@@ -178,3 +178,21 @@ def survive(function: Callable[..., object], *args: str, timeout: float = 60) ->
     output, end, _ = child.stdout.partition("[survived]")
     assert end, f"the process ended before the function did: {child.stdout[-1000:]}\n{child.stderr[-3000:]}"
     return output
+
+
+def in_a_fork(work: Callable[[], object]) -> str:
+    """What comes of it in a forked child: the name of the error and its message."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            answer = repr(work())
+        except BaseException as error:  # noqa: BLE001  told to the parent
+            answer = f"{type(error).__name__}: {error}"
+        os.write(writer, answer.encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        answer = pipe.read()
+    assert os.waitpid(pid, 0)[1] == 0
+    return answer

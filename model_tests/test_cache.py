@@ -336,15 +336,21 @@ def test_a_folder_that_is_gone_costs_the_cache_and_not_the_plugin(folder: Folder
     assert folder.cache.stats == CacheStats(misses=1, failures=1)
 
 
-def hammer(path: str, key_file: str, seed: str) -> int:
-    """Stores and reads in a folder which is too small for all; returns how often it found what it looked for."""
-    cache, choose = CompileCache(path, key_file, max_mb=1), random.Random(seed)
-    for _ in range(400):
-        name = choose.choice("abcdef")
+def hammer(cache: CompileCache, seed: int, rounds: int, names: str, size: int) -> None:
+    """Stores and reads by chance, and never finds anything but what was stored."""
+    choose = random.Random(seed)
+    for _ in range(rounds):
+        name = choose.choice(names)
         if choose.random() < 0.5:
-            cache.put(name, name.encode() * 300_000)
+            cache.put(name, name.encode() * size)
         elif (found := cache.get(name)) is not None:
-            assert found == name.encode() * 300_000
+            assert found == name.encode() * size
+
+
+def hammered(path: str, key_file: str, seed: str) -> int:
+    """In a folder which is too small for all; returns how often it found what it looked for."""
+    cache = CompileCache(path, key_file, max_mb=1)
+    hammer(cache, int(seed), 400, "abcdef", 300_000)
     assert (cache.stats.rejected, cache.stats.failures) == (0, 0), cache.stats
     return cache.stats.hits
 
@@ -352,7 +358,7 @@ def hammer(path: str, key_file: str, seed: str) -> int:
 def test_many_processes_on_one_folder_never_see_half_an_entry(folder: Folder) -> None:
     """Also while each drives out what the others store."""
     paths = str(folder.path), str(folder.key_file)
-    hits = [Runner(survive, hammer, *paths, str(seed)) for seed in range(3)]
+    hits = [Runner(survive, hammered, *paths, str(seed)) for seed in range(3)]
     assert all(int(str(each.value())) > 10 for each in hits)
     sizes = [path.stat().st_size for path in folder.entries]
     assert len(sizes) <= 4, "those that fit, and one that was stored while another process looked"
@@ -360,17 +366,7 @@ def test_many_processes_on_one_folder_never_see_half_an_entry(folder: Folder) ->
 
 def test_many_threads_on_one_folder_never_see_half_an_entry(folder: Folder) -> None:
     caches = [folder.opened() for _ in range(4)]
-
-    def work(cache: CompileCache, seed: int) -> None:
-        choose = random.Random(seed)
-        for _ in range(200):
-            name = choose.choice("ab")
-            if choose.random() < 0.5:
-                cache.put(name, name.encode() * 50_000)
-            elif (found := cache.get(name)) is not None:
-                assert found == name.encode() * 50_000
-
-    for worker in [Runner(work, cache, seed) for seed, cache in enumerate(caches)]:
+    for worker in [Runner(hammer, cache, seed, 200, "ab", 50_000) for seed, cache in enumerate(caches)]:
         worker.value()
     assert sum(cache.stats.rejected + cache.stats.failures for cache in caches) == 0
 

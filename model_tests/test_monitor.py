@@ -20,8 +20,7 @@ from hotswap.monitor import Divergence, Monitor
 from hotswap.monitor._recorder import Event, RecordedProtocol, Seen
 from hotswap.monitor._ways import LEVEL
 from monitored import EXCLUSIVE, NEVER_SEEN, OVERLAP, everything, followed, hold, stuck, the_divergence
-from runtime_modules import survive
-from test_runtime_stop import in_a_child
+from runtime_modules import in_a_fork, survive
 from worlds import WAIT_S, FakeWorld, Runner, WasmWorld, World, eventually, manifest
 
 
@@ -227,7 +226,7 @@ def follow_in_a_child() -> str:
             return monitor.flush(), monitor.steps > 0
 
     with Monitor() as monitor:
-        return in_a_child(work)
+        return in_a_fork(work)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 import pytest
 import wasmtime
 
+from faults import in_a_finalizer
 from hotswap import HostFunction
 from hotswap._host import Imports
 from hotswap._runtime import CENSUS, WasmRuntime, _capi
@@ -32,12 +34,8 @@ class StrikeNoFinalizer(StrikeNoGenerator):
     """What is raised in what a finalizer calls goes nowhere either."""
 
     def _event(self, frame: FrameType, event: str, arg: object) -> None:
-        caller: FrameType | None = frame
-        while caller is not None:
-            if caller.f_code.co_name == "__del__":
-                return
-            caller = caller.f_back
-        super()._event(frame, event, arg)
+        if not in_a_finalizer(frame, levels=sys.getrecursionlimit()):
+            super()._event(frame, event, arg)
 
 
 class Stores:

@@ -30,7 +30,7 @@ from hotswap._runtime._census import Place
 from hotswap._runtime._engine import engines
 from hotswap._runtime._instance import WasmInstance
 from hotswap._runtime._ticker import TICKER, Beat, Ticker
-from runtime_modules import ANSWER, CALLS, LONG_MS, LOOP, load, nothing_leaks, resources, running, survive
+from runtime_modules import ANSWER, CALLS, LONG_MS, LOOP, in_a_fork, load, nothing_leaks, resources, running, survive
 from worlds import WAIT_S, Runner, eventually
 
 pytestmark = pytest.mark.usefixtures("call_path")
@@ -377,6 +377,10 @@ def tickers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "hotswap-ticker"]
 
 
+def refuse_a_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_the_ticker_runs_while_it_has_users() -> None:
     ticker, one, two = Ticker(), Place(), Place()
     before = set(tickers())
@@ -531,15 +535,12 @@ def test_a_dead_ticker_is_revived_to_interrupt_though_nobody_calls(monkeypatch: 
 
 
 def test_a_late_ticker_goes_on_if_no_other_can_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     with running(INSIDE, timeout_ms=50) as instance:
         eventually(lambda: len(tickers()) == 1)  # an earlier test's may take a tick to end
         before = tickers()
         with monkeypatch.context() as patch:
             patch.setattr(TICKER, "_next", lambda now: None)
-            patch.setattr(threading.Thread, "start", fail)
+            patch.setattr(threading.Thread, "start", refuse_a_thread)
             TICKER.beat = Beat(time.monotonic() - 2 * _ticker.STALE_S)
             with pytest.raises(hotswap.Overloaded, match="cannot start"):
                 instance.call("answer", ())
@@ -582,12 +583,9 @@ def test_calls_that_find_the_ticker_stale_at_once_start_one_thread() -> None:
 
 
 def test_a_ticker_that_cannot_start_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     ticker, place, before = Ticker(), Place(), set(tickers())
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", fail)
+        patch.setattr(threading.Thread, "start", refuse_a_thread)
         with pytest.raises(hotswap.Overloaded, match="cannot start"):
             ticker.enter(place)
     ticker.leave(place)
@@ -618,24 +616,6 @@ def test_threads_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
 # A fork ----------------------------------------------------------------------------------------------------
 
 
-def in_a_child(work: Callable[[], object]) -> str:
-    """What comes of it in a forked child: the name of the error and its message."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            answer = repr(work())
-        except BaseException as error:  # noqa: BLE001  told to the parent
-            answer = f"{type(error).__name__}: {error}"
-        os.write(writer, answer.encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as pipe:
-        answer = pipe.read()
-    assert os.waitpid(pid, 0)[1] == 0
-    return answer
-
-
 def fork_beside_a_plugin() -> None:
     def new_plugin() -> object:
         return HotReloadablePlugin("p", INSIDE, resources())
@@ -643,7 +623,7 @@ def fork_beside_a_plugin() -> None:
     with HotReloadablePlugin("p", INSIDE, resources()) as plugin:
         assert plugin.call("answer") == 42
         for work in (lambda: plugin.call("answer"), lambda: plugin.call("loop"), new_plugin):
-            answer = in_a_child(work)
+            answer = in_a_fork(work)
             assert answer.startswith("HotswapError: this process was forked from one that runs plugins"), answer
             assert "make the plugins after the fork" in answer
         assert plugin.call("answer") == 42, "the parent goes on"
@@ -656,7 +636,7 @@ def fork_beside_a_plugin() -> None:
             assert isinstance(answer, int)
             return answer
 
-    answer = in_a_child(serve)
+    answer = in_a_fork(serve)
     assert answer == "42", f"no plugin was alive at the fork: {answer}"
 
 
@@ -676,9 +656,9 @@ def fork_beside_a_call() -> None:
             plugin.upgrade(INSIDE, limits, allow_rebuild=True)
 
         for work in (lambda: plugin.call("answer"), upgrade, plugin.execute_upgrade, plugin.cancel_upgrade):
-            answer = in_a_child(work)
+            answer = in_a_fork(work)
             assert answer.startswith("HotswapError: this process was forked"), answer
-        assert in_a_child(plugin.close) == "None"
+        assert in_a_fork(plugin.close) == "None"
         plugin.drain_timeout = 0.0
     with pytest.raises(hotswap.CallInterrupted):
         call.value()

@@ -150,20 +150,10 @@ NAMES: Final = (
     mutant(
         "unregister-frees-the-name-first",
         "Unregister frees the name before the plugin's calls have ended",
-        diff(
+        swap(
             MANAGER,
-            """
-        -        plugin.close()
-                 with self._lock:
-                     if self._plugins.get(name) is plugin:
-                         try:
-                             del self._plugins[name], self._taken[name]
-                         except BaseException:  # these are maps of the monitor's, perhaps
-                             self._plugins.pop(name, None)
-                             self._taken.pop(name, None)
-                             raise
-        +        plugin.close()
-            """,
+            "        plugin = self[name]\n        plugin.close()\n        with self._lock:\n",
+            "        plugin = self[name]\n        with plugin, self._lock:\n",
         ),
         tries="manager: stays_taken",
     ),
